@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Composes, builds, boots and tests the patched kernel. Everything that is made
+# lies in build/. "make help" lists the targets and what can be set.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+# Phony, all of them: what is up to date is known to compose and kbuild.
+.PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
+	build-no-tce build-modules kernel-64k kernel-4k \
+	check check-base check-harness builds lint clean
+
+POWERNV := tools/testing/powernv
+SELFTEST := tools/testing/selftests/vfio/spapr
+BUILD := $(CURDIR)/build
+CROSS_COMPILE ?= powerpc64le-linux-gnu-
+JOBS ?= $(shell nproc)
+export CROSS_COMPILE
+
+# What the caller can set; see help.
+BASE ?=
+PAGES ?=
+DEBUG ?=
+MACHINE ?=
+TEST ?=
+FILTER ?=
+V ?=
+
+SUFFIX := $(if $(DEBUG),-debug)
+FRAGMENT_64k :=
+FRAGMENT_4k := --fragment 4k-pages.config
+FRAGMENTS_DEBUG := $(if $(DEBUG),--fragment debug.config)
+BASE_TREE := $(or $(abspath $(BASE)),$(BUILD)/base)
+
+# A run on one machine needs one kernel.
+KERNELS := $(or $(PAGES),$(if $(MACHINE),64k,64k 4k))
+OUT_64k := $(BUILD)/k64$(SUFFIX)
+OUT_4k := $(BUILD)/k4$(SUFFIX)
+
+CHECK_ARGS := $(if $(MACHINE),--machine $(MACHINE)) \
+	$(if $(PAGES),--pages $(PAGES)) $(if $(SUFFIX),--suffix=$(SUFFIX)) \
+	$(if $(TEST),--tests '$(TEST)') $(if $(FILTER),--filter '$(FILTER)') \
+	$(if $(V),--verbose)
+
+help:
+	@echo 'make run          boot a POWER9 host and show the main job at work'
+	@echo 'make check        all tests, on POWER8 and POWER9'
+	@echo 'make check-base   the same tests on the unpatched base; not for CI'
+	@echo 'make tree         compose build/linux from the base and our files'
+	@echo 'make kernel       build it (build/k64; PAGES=4k: build/k4)'
+	@echo 'make kernel-base  build the base (build/kbase)'
+	@echo 'make tests        build the test programs (build/tests)'
+	@echo 'make patches      write the series for git am (build/patches)'
+	@echo 'make check-harness  test the tools that test'
+	@echo 'make builds       build without VFIO/sPAPR, and with VFIO as modules'
+	@echo 'make lint         checkpatch and sparse over our files'
+	@echo 'make setup        install with apt what is missing'
+	@echo 'make clean        remove build/'
+	@echo
+	@echo 'BASE=FOLDER       an unpacked kernel source as the base'
+	@echo 'PAGES=64k|4k      the page size of the kernel'
+	@echo 'DEBUG=1           a kernel with lockdep and its like'
+	@echo 'MACHINE=NAME      powernv9, powernv9-hash, powernv8, pseries'
+	@echo 'TEST=NAME,...     test programs      FILTER=GLOB,...  test cases'
+	@echo 'V=1               show the whole console'
+
+setup:
+	@$(POWERNV)/setup
+
+tree: setup
+	@$(POWERNV)/compose $(if $(BASE),--base '$(BASE)')
+
+patches: setup
+	@$(POWERNV)/compose $(if $(BASE),--base '$(BASE)') --patches build/patches
+
+headers: tree
+	@$(MAKE) -s -C build/linux O=$(BUILD)/headers ARCH=powerpc headers \
+		>$(BUILD)/headers.log 2>&1 || \
+		{ cat $(BUILD)/headers.log; exit 1; }
+
+# Built anew each time, so that no program of yesterday is run: seconds.
+# The list keeps programs that are no tests from being run as such.
+TEST_MAKE = $(MAKE) -s -C build/linux/$(SELFTEST) OUTPUT=$(BUILD)/tests \
+	ARCH=powerpc KHDR_INCLUDES='-isystem $(BUILD)/headers/usr/include'
+tests: headers
+	@rm -rf $(BUILD)/tests
+	@mkdir -p $(BUILD)/tests
+	@$(TEST_MAKE) all
+	@$(TEST_MAKE) --no-print-directory COLLECTION=t emit_tests | \
+		sed -n 's/^t://p' >$(BUILD)/tests/.list
+
+kernels: $(addprefix kernel-,$(KERNELS))
+
+kernel: kernel-$(or $(PAGES),64k)
+
+kernel-64k kernel-4k: kernel-%: tree
+	@$(POWERNV)/kernel --tree build/linux --out $(OUT_$*) --jobs $(JOBS) \
+		--label 'kernel $*' $(FRAGMENT_$*) $(FRAGMENTS_DEBUG)
+
+# Configurations that must build, and that no machine here boots.
+builds: build-no-tce build-modules
+build-no-tce build-modules: build-%: tree
+	@$(POWERNV)/kernel --tree build/linux --out $(BUILD)/k-$* --jobs $(JOBS) \
+		--label 'kernel $*' $(FRAGMENT_64k) --fragment $*.config \
+		vmlinux modules
+
+kernel-base: setup
+	@$(POWERNV)/compose --base-only $(if $(BASE),--base '$(BASE)')
+	@$(POWERNV)/kernel --tree $(BASE_TREE) --out $(BUILD)/kbase --lenient \
+		--jobs $(JOBS) --label 'kernel base' $(FRAGMENTS_DEBUG)
+
+run: kernel-64k tests
+	@$(POWERNV)/boot powernv9 --run spapr_demo
+
+check-harness: tree
+	@$(POWERNV)/selftest
+
+check: check-harness kernels tests
+	@$(POWERNV)/check $(CHECK_ARGS)
+
+check-base: kernel-base tests
+	@$(POWERNV)/check --base $(CHECK_ARGS)
+
+lint: tree
+	@$(POWERNV)/lint
+
+clean:
+	rm -rf build

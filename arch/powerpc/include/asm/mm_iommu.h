@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Memory that a process has registered for DMA by devices that it drives.
+ *
+ * A region is pinned and charged once, however many containers registered it
+ * and however many IOMMU entries point into it. It counts the entries, and
+ * while there is one it stays pinned.
+ */
+#ifndef _ASM_POWERPC_MM_IOMMU_H
+#define _ASM_POWERPC_MM_IOMMU_H
+
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/rcupdate.h>
+#include <linux/srcu.h>
+#include <linux/types.h>
+
+struct mm_struct;
+struct mm_iommu;
+
+/**
+ * struct tce_run - IOMMU pages that are consecutive in physical memory
+ * @hpa: physical address of the first one, in bytes
+ * @entries: how many
+ */
+struct tce_run {
+	unsigned long hpa;
+	unsigned long entries;
+};
+
+/**
+ * struct mm_iommu_region - one registered range
+ * @rcu: for freeing behind the readers; first, so that it is the object
+ * @registry: where it is registered
+ * @ua: userspace address of the first byte, page aligned
+ * @nr_pages: pages of PAGE_SIZE
+ * @entries: IOMMU entries that point here; MM_IOMMU_GONE when there can never
+ *	     be one again
+ * @written: a device was allowed to write, so the pages get dirty
+ * @refs: containers that registered it; under the registry's lock
+ * @idle: in the registry's list while @refs is 0, @entries is not
+ * @nr_runs: physically contiguous runs; 0 in the dense form
+ * @blocks: words, in blocks of MM_IOMMU_BLOCK_WORDS. Dense: word i is the
+ *	    physical address of page i. Runs: word 2 i is the first page of
+ *	    run i, word 2 i + 1 its physical address
+ *
+ * All but @entries, @written, @refs and @idle are constant while it can be
+ * found.
+ */
+struct mm_iommu_region {
+	struct rcu_head rcu;
+	struct mm_iommu *registry;
+	unsigned long ua;
+	unsigned long nr_pages;
+	atomic64_t entries;
+	bool written;
+	unsigned int refs;
+	struct list_head idle;
+	unsigned long nr_runs;
+	u64 **blocks;
+};
+
+#define MM_IOMMU_GONE		S64_MIN
+#define MM_IOMMU_BLOCK_SHIFT	13
+#define MM_IOMMU_BLOCK_WORDS	(1UL << MM_IOMMU_BLOCK_SHIFT)
+
+#ifdef CONFIG_SPAPR_TCE_IOMMU
+extern struct srcu_struct tce_real_mode_srcu;
+
+void tce_free_deferred(struct rcu_head *head);
+
+struct mm_iommu *mm_iommu_registry(struct mm_struct *mm);
+int mm_iommu_register(struct mm_iommu *registry, unsigned long ua,
+		      unsigned long nr_pages, struct mm_iommu_region **pregion);
+int mm_iommu_unregister(struct mm_iommu_region *region);
+void mm_iommu_let_go(struct mm_iommu_region *region);
+void mm_iommu_reap(struct mm_struct *mm);
+struct mm_iommu_region *mm_iommu_find(const struct mm_iommu *registry,
+				      unsigned long ua);
+long mm_iommu_translate(const struct mm_iommu_region *region, unsigned long ua,
+			unsigned int page_shift, unsigned long nr_entries,
+			struct tce_run *runs, unsigned int *nr_runs);
+void mm_iommu_destroy(struct mm_struct *mm);
+
+/**
+ * mm_iommu_end - the byte after a region
+ * @region: the region
+ *
+ * Context: Any, real mode included.
+ * Return: a userspace address.
+ */
+static inline unsigned long mm_iommu_end(const struct mm_iommu_region *region)
+{
+	return region->ua + (region->nr_pages << PAGE_SHIFT);
+}
+
+/**
+ * mm_iommu_hold - count entries that are about to point into a region
+ * @region: the region, found in this read-side section
+ * @nr_entries: how many
+ *
+ * Context: Any, real mode included; lock-free.
+ * Return: false if the region is going away and takes no entries any more.
+ */
+static inline bool mm_iommu_hold(struct mm_iommu_region *region,
+				 unsigned long nr_entries)
+{
+	return atomic64_add_unless(&region->entries, nr_entries, MM_IOMMU_GONE);
+}
+
+/**
+ * mm_iommu_drop - uncount entries that no IOMMU can use any more
+ * @region: the region
+ * @nr_entries: how many, of those that were counted
+ *
+ * The region may be unpinned from here on: invariant 3, clear and kill first.
+ *
+ * Context: Any, real mode included; lock-free.
+ */
+static inline void mm_iommu_drop(struct mm_iommu_region *region,
+				 unsigned long nr_entries)
+{
+	atomic64_sub_return_release(nr_entries, &region->entries);
+}
+#else
+/* Without owners there are no readers in real mode. */
+#define tce_free_deferred(head)	kvfree_rcu_mightsleep(head)
+
+static inline void mm_iommu_destroy(struct mm_struct *mm) { }
+#endif
+
+#endif /* _ASM_POWERPC_MM_IOMMU_H */

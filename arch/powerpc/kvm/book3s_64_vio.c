@@ -1,0 +1,1133 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * LIOBNs of a guest, and the hypercalls that change them, in virtual mode.
+ *
+ * A hypercall is validated whole, with its list copied once, before anything
+ * changes. Then all that can fail is done for all attached tables: entries are
+ * counted in their regions, memory is allocated. What is left cannot fail, and
+ * is one batch a table, with one invalidation.
+ *
+ * Entries of hardware tables change along with the guest's under locks that
+ * cover blocks of the guest's entries, so that both always tell the same,
+ * whatever hypercalls run at the same time. Locks are taken in ascending order.
+ * Real mode takes them as well, if they are free: book3s_64_vio_hv.c.
+ *
+ * What the guest mapped stays in a hardware table when it is detached, as the
+ * devices still run: it belongs to the window, and goes with it at the latest.
+ * A window that is removed first leaves an attached table that takes nothing
+ * any more, and that hypercalls therefore pass over.
+ *
+ * Hypercalls find LIOBNs and their tables in a read-side section of the VM's
+ * srcu, in which they may sleep; real mode is in one whenever a guest runs.
+ * What they may hold is freed, or put, after synchronising with it. Everything
+ * else is under liobn_mutex.
+ */
+
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/iommu.h>
+#include <linux/kvm_host.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/overflow.h>
+#include <linux/rculist.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include <asm/hvcall.h>
+#include <asm/kvm_ppc.h>
+#include <asm/tce_owner.h>
+
+#include "book3s_64_vio.h"
+
+/* Looks at a lock before going to sleep: longer than changing a list takes. */
+#define LIOBN_LOCK_SPINS	2000
+
+/**
+ * struct liobn_attachment - a hardware table that a LIOBN got from a group
+ * @next: in the LIOBN's list
+ * @tbl: the table, with a reference
+ * @group: the group; only compared
+ */
+struct liobn_attachment {
+	struct list_head next;
+	struct iommu_table *tbl;
+	struct iommu_group *group;
+};
+
+/* Guards the VMs' lists of LIOBNs, and the LIOBNs' attachments. */
+static DEFINE_MUTEX(liobn_mutex);
+
+/* Memory */
+
+static unsigned long table_pages(u64 size)
+{
+	return DIV_ROUND_UP(size, LIOBN_TCES_PER_PAGE);
+}
+
+static unsigned long table_nodes(u64 size)
+{
+	return DIV_ROUND_UP(table_pages(size), LIOBN_NODE_PAGES);
+}
+
+/* Pages to charge for a table: what it takes when all of it is in use. */
+static unsigned long table_cost(u64 size)
+{
+	unsigned long nodes = table_nodes(size), bytes;
+
+	bytes = struct_size_t(struct kvmppc_liobn, node, nodes) +
+		nodes * sizeof(struct liobn_node);
+
+	return table_pages(size) + DIV_ROUND_UP(bytes, PAGE_SIZE);
+}
+
+static void free_node(struct liobn_node *node)
+{
+	unsigned long i;
+
+	if (!node)
+		return;
+
+	for (i = 0; i < LIOBN_NODE_PAGES; i++)
+		free_page((unsigned long)node->page[i]);
+	kfree(node);
+	cond_resched();
+}
+
+static void free_liobn(struct kvmppc_liobn *l)
+{
+	unsigned long i;
+
+	for (i = 0; i < l->nr_nodes; i++)
+		free_node(l->node[i]);
+	kfree(l);
+}
+
+/* Where the page of an entry is kept, having a node for it. */
+static u64 **grow_page_slot(struct kvmppc_liobn *l, unsigned long index)
+{
+	unsigned long i = index / LIOBN_TCES_PER_PAGE >> LIOBN_NODE_SHIFT;
+	struct liobn_node *node;
+
+	if (!READ_ONCE(l->node[i])) {
+		node = kzalloc(sizeof(*node), GFP_KERNEL_ACCOUNT);
+		if (!node)
+			return NULL;
+		if (cmpxchg(&l->node[i], NULL, node))
+			kfree(node);
+	}
+
+	return kvmppc_liobn_page(l, index);
+}
+
+/* The page of an entry, made if there is none; NULL without memory. */
+static u64 *grow_page(struct kvmppc_liobn *l, unsigned long index)
+{
+	u64 **slot = grow_page_slot(l, index), *page;
+
+	if (!slot)
+		return NULL;
+
+	if (!READ_ONCE(*slot)) {
+		page = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+		if (!page)
+			return NULL;
+		if (cmpxchg(slot, NULL, page))
+			free_page((unsigned long)page);
+	}
+
+	return READ_ONCE(*slot);
+}
+
+static long grow_pages(struct kvmppc_liobn *l, unsigned long index,
+		       unsigned long nr)
+{
+	unsigned long last = index + nr - 1;
+
+	for (;;) {
+		if (!grow_page(l, index))
+			return H_RESOURCE;
+		index |= LIOBN_TCES_PER_PAGE - 1;
+		if (index >= last)
+			return H_SUCCESS;
+		index++;
+		cond_resched();
+	}
+}
+
+/* Write entries, the first @tce, each by @step more than the one before. */
+static void fill(struct kvmppc_liobn *l, unsigned long index, unsigned long nr,
+		 u64 tce, u64 step)
+{
+	for (;;) {
+		unsigned long n = liobn_in_page(index, nr);
+
+		kvmppc_liobn_fill(l, index, n, tce, step);
+		nr -= n;
+		if (!nr)
+			return;
+		index += n;
+		tce += n * step;
+		cond_resched();
+	}
+}
+
+/* Locks */
+
+/* Real mode unlocks without waking anyone: look again after a tick. */
+static void lock_one(struct kvmppc_liobn *l, unsigned int i)
+{
+	unsigned int spins;
+
+	for (spins = 0; spins < LIOBN_LOCK_SPINS; spins++) {
+		if (liobn_trylock_one(l, i))
+			return;
+		cpu_relax();
+	}
+
+	while (!wait_event_timeout(l->wait, liobn_trylock_one(l, i), 1))
+		;
+}
+
+/*
+ * The locks of a range are @first to @last, or, when it wraps around, 0 to
+ * @last and @first to the end. True if lock @i is one of them.
+ */
+static bool lock_is_in(unsigned int i, unsigned int first, unsigned int last)
+{
+	return first <= last ? i >= first && i <= last :
+			       i >= first || i <= last;
+}
+
+static void lock_range_ends(unsigned long index, unsigned long nr,
+			    unsigned int *first, unsigned int *last)
+{
+	unsigned long blocks = ((index + nr - 1) >> LIOBN_BLOCK_SHIFT) -
+			       (index >> LIOBN_BLOCK_SHIFT) + 1;
+
+	*first = 0;
+	*last = LIOBN_NR_LOCKS - 1;
+	if (blocks < LIOBN_NR_LOCKS) {
+		*first = liobn_lock_of(index);
+		*last = liobn_lock_of(index + nr - 1);
+	}
+}
+
+static void lock_entries(struct kvmppc_liobn *l, unsigned long index,
+			 unsigned long nr)
+{
+	unsigned int first, last, i;
+
+	lock_range_ends(index, nr, &first, &last);
+	if (first == last) {
+		lock_one(l, first);
+		return;
+	}
+
+	for (i = 0; i < LIOBN_NR_LOCKS; i++) {
+		if (lock_is_in(i, first, last))
+			lock_one(l, i);
+	}
+}
+
+static void unlock_entries(struct kvmppc_liobn *l, unsigned long index,
+			   unsigned long nr)
+{
+	unsigned int first, last, i;
+
+	lock_range_ends(index, nr, &first, &last);
+	for (i = first; ; i = (i + 1) % LIOBN_NR_LOCKS) {
+		liobn_unlock_one(l, i);
+		if (i == last)
+			break;
+	}
+
+	if (wq_has_sleeper(&l->wait))
+		wake_up_all(&l->wait);
+}
+
+/* The file */
+
+static vm_fault_t liobn_fault(struct vm_fault *vmf)
+{
+	struct kvmppc_liobn *l = vmf->vma->vm_file->private_data;
+	u64 *page;
+
+	if (vmf->pgoff >= table_pages(l->size))
+		return VM_FAULT_SIGBUS;
+
+	page = grow_page(l, vmf->pgoff * LIOBN_TCES_PER_PAGE);
+	if (!page)
+		return VM_FAULT_OOM;
+
+	vmf->page = virt_to_page(page);
+	get_page(vmf->page);
+
+	return 0;
+}
+
+static const struct vm_operations_struct liobn_vm_ops = {
+	.fault	= liobn_fault,
+};
+
+static int liobn_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	vma->vm_ops = &liobn_vm_ops;
+
+	return 0;
+}
+
+/* Wait for all hypercalls of the VM that are under way. */
+static void synchronize_hypercalls(struct kvm *kvm)
+{
+	synchronize_srcu_expedited(&kvm->srcu);
+}
+
+/* No hypercall knows any of these any more. */
+static void free_stale(struct liobn_tables *stale, struct list_head *gone)
+{
+	struct liobn_attachment *a, *next_a;
+
+	while (stale) {
+		struct liobn_tables *next = stale->stale;
+
+		kfree(stale);
+		stale = next;
+	}
+
+	list_for_each_entry_safe(a, next_a, gone, next) {
+		iommu_tce_table_put(a->tbl);
+		kfree(a);
+	}
+}
+
+static int liobn_release(struct inode *inode, struct file *file)
+{
+	struct kvmppc_liobn *l = file->private_data;
+	struct kvm *kvm = l->kvm;
+
+	mutex_lock(&liobn_mutex);
+	list_del_rcu(&l->next);
+	mutex_unlock(&liobn_mutex);
+
+	synchronize_hypercalls(kvm);
+	free_stale(rcu_dereference_protected(l->tables, true),
+		   &l->attachments);
+	account_locked_vm(kvm->mm, table_cost(l->size), false);
+	free_liobn(l);
+	kvm_put_kvm(kvm);
+
+	return 0;
+}
+
+static const struct file_operations liobn_fops = {
+	.owner		= THIS_MODULE,
+	.mmap		= liobn_mmap,
+	.release	= liobn_release,
+};
+
+static struct kvmppc_liobn *alloc_liobn(const struct kvm_create_spapr_tce_64 *args)
+{
+	unsigned long nr_nodes = table_nodes(args->size);
+	struct kvmppc_liobn *l;
+
+	/* As large as the process asks for, so without a warning. */
+	l = kzalloc(struct_size(l, node, nr_nodes),
+		    GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	if (!l)
+		return NULL;
+
+	l->number = args->liobn;
+	l->page_shift = args->page_shift;
+	l->offset = args->offset;
+	l->size = args->size;
+	l->nr_nodes = nr_nodes;
+	INIT_LIST_HEAD(&l->attachments);
+	init_waitqueue_head(&l->wait);
+
+	return l;
+}
+
+static bool number_is_used(struct kvm *kvm, u64 number)
+{
+	struct kvmppc_liobn *l;
+
+	list_for_each_entry(l, &kvm->arch.spapr_tce_tables, next) {
+		if (l->number == number)
+			return true;
+	}
+
+	return false;
+}
+
+/* Add a LIOBN to its VM, owned by a file from here on. */
+static struct file *publish(struct kvm *kvm, struct kvmppc_liobn *l)
+{
+	struct file *file = ERR_PTR(-EBUSY);
+
+	mutex_lock(&liobn_mutex);
+	if (!number_is_used(kvm, l->number))
+		file = anon_inode_getfile("kvm-spapr-tce", &liobn_fops, l,
+					  O_RDWR);
+	if (!IS_ERR(file)) {
+		kvm_get_kvm(kvm);
+		l->kvm = kvm;
+		list_add_rcu(&l->next, &kvm->arch.spapr_tce_tables);
+	}
+	mutex_unlock(&liobn_mutex);
+
+	return file;
+}
+
+static bool create_args_are_valid(const struct kvm_create_spapr_tce_64 *args)
+{
+	u64 end;
+
+	return args->size && args->page_shift >= 12 && args->page_shift <= 34 &&
+	       !check_add_overflow(args->offset, args->size, &end) &&
+	       end <= ULLONG_MAX >> args->page_shift;
+}
+
+/**
+ * kvm_vm_ioctl_create_spapr_tce - KVM_CREATE_SPAPR_TCE_64: make a LIOBN
+ * @kvm: the VM
+ * @args: number, page size, and first entry and size in entries
+ *
+ * The table is charged to locked_vm with all that it may take, until its file
+ * is released; memory is allocated as the guest or user space touch it.
+ *
+ * Context: May sleep.
+ * Return: a file descriptor, through which user space can map the table;
+ *	   -EINVAL  no table can be like this
+ *	   -EBUSY   the VM has this LIOBN
+ *	   -ENOMEM  no memory, or over the limit of locked memory
+ *	   or that there is no file to be had
+ */
+int kvm_vm_ioctl_create_spapr_tce(struct kvm *kvm,
+				  struct kvm_create_spapr_tce_64 *args)
+{
+	struct kvmppc_liobn *l;
+	struct file *file;
+	int fd, ret;
+
+	if (!create_args_are_valid(args))
+		return -EINVAL;
+
+	ret = account_locked_vm(kvm->mm, table_cost(args->size), true);
+	if (ret)
+		return ret;
+
+	ret = -ENOMEM;
+	l = alloc_liobn(args);
+	if (!l)
+		goto uncharge;
+
+	fd = get_unused_fd_flags(O_RDWR | O_CLOEXEC);
+	ret = fd;
+	if (fd < 0)
+		goto free;
+
+	file = publish(kvm, l);
+	ret = PTR_ERR_OR_ZERO(file);
+	if (ret)
+		goto put_fd;
+
+	fd_install(fd, file);
+
+	return fd;
+
+put_fd:
+	put_unused_fd(fd);
+free:
+	free_liobn(l);
+uncharge:
+	account_locked_vm(kvm->mm, table_cost(args->size), false);
+
+	return ret;
+}
+
+/* Attaching */
+
+/* Can what is put in the LIOBN go to the table as well? */
+static bool table_fits(const struct kvmppc_liobn *l,
+		       const struct iommu_table *tbl)
+{
+	if (tce_owner_mm(tbl) != l->kvm->mm)
+		return false;
+
+	return tbl->it_page_shift <= l->page_shift &&
+	       tbl->it_offset << tbl->it_page_shift ==
+	       l->offset << l->page_shift &&
+	       tbl->it_size << tbl->it_page_shift >= l->size << l->page_shift;
+}
+
+/* A window of the group, with a reference to its table; it may be going. */
+static struct iommu_table *get_window(struct iommu_table_group *table_group,
+				      int num)
+{
+	struct iommu_table *tbl;
+
+	rcu_read_lock();
+	tbl = READ_ONCE(table_group->tables[num]);
+	if (tbl)
+		tbl = iommu_tce_table_get(tbl);
+	rcu_read_unlock();
+
+	return tbl;
+}
+
+static struct iommu_table *find_table(const struct kvmppc_liobn *l,
+				      struct iommu_table_group *table_group)
+{
+	int num;
+
+	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {
+		struct iommu_table *tbl = get_window(table_group, num);
+
+		if (tbl && table_fits(l, tbl))
+			return tbl;
+		if (tbl)
+			iommu_tce_table_put(tbl);
+	}
+
+	return NULL;
+}
+
+static bool has_attachment(const struct kvmppc_liobn *l,
+			   const struct iommu_table *tbl,
+			   const struct iommu_group *group)
+{
+	const struct liobn_attachment *a;
+
+	list_for_each_entry(a, &l->attachments, next) {
+		if (a->tbl == tbl && (!group || a->group == group))
+			return true;
+	}
+
+	return false;
+}
+
+/* Make hypercalls use @new; what they may still use joins @stale. */
+static void replace_tables(struct kvmppc_liobn *l, struct liobn_tables *new,
+			   struct liobn_tables **stale)
+{
+	struct liobn_tables *old;
+
+	old = rcu_replace_pointer(l->tables, new,
+				  lockdep_is_held(&liobn_mutex));
+	if (old) {
+		old->stale = *stale;
+		*stale = old;
+	}
+}
+
+static int add_table(struct kvmppc_liobn *l, struct iommu_table *tbl,
+		     struct liobn_tables **stale)
+{
+	const struct liobn_tables *old;
+	unsigned int nr = 0, i;
+	struct liobn_tables *new;
+
+	old = rcu_dereference_protected(l->tables,
+					lockdep_is_held(&liobn_mutex));
+	if (old)
+		nr = old->nr;
+
+	new = kzalloc(struct_size(new, tbl, nr + 1), GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return -ENOMEM;
+
+	for (i = 0; i < nr; i++)
+		new->tbl[i] = old->tbl[i];
+	new->tbl[nr] = tbl;
+	new->nr = nr + 1;
+	replace_tables(l, new, stale);
+
+	return 0;
+}
+
+/* Detaching must not fail, and the memory is little. */
+static void drop_table(struct kvmppc_liobn *l, const struct iommu_table *tbl,
+		       struct liobn_tables **stale)
+{
+	struct liobn_tables *new = NULL;
+	const struct liobn_tables *old;
+	unsigned int i;
+
+	old = rcu_dereference_protected(l->tables,
+					lockdep_is_held(&liobn_mutex));
+	if (old->nr > 1) {
+		new = kzalloc(struct_size(new, tbl, old->nr - 1),
+			      GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+		for (i = 0; i < old->nr; i++) {
+			if (old->tbl[i] != tbl)
+				new->tbl[new->nr++] = old->tbl[i];
+		}
+	}
+	replace_tables(l, new, stale);
+}
+
+/* On success, the reference to the table is the attachment's. */
+static int attach(struct kvmppc_liobn *l, struct iommu_table *tbl,
+		  struct iommu_group *group, struct liobn_tables **stale)
+{
+	struct liobn_attachment *a;
+	int ret;
+
+	a = kzalloc(sizeof(*a), GFP_KERNEL_ACCOUNT);
+	if (!a)
+		return -ENOMEM;
+
+	if (!has_attachment(l, tbl, NULL)) {
+		ret = add_table(l, tbl, stale);
+		if (ret) {
+			kfree(a);
+			return ret;
+		}
+	}
+
+	a->tbl = tbl;
+	a->group = group;
+	list_add_tail(&a->next, &l->attachments);
+
+	return 0;
+}
+
+/**
+ * kvm_spapr_tce_attach_iommu_group - have a LIOBN change a window of a group
+ * @kvm: the VM
+ * @tablefd: file descriptor of the LIOBN
+ * @grp: the group, which has a window like the LIOBN: it begins at the same bus
+ *	 address, is not smaller, and neither are its pages larger, nor does it
+ *	 belong to another process or pin pages as they are mapped
+ *
+ * What is in either of them before stays as it is. Attaching twice is the same
+ * as attaching once.
+ *
+ * Context: May sleep.
+ * Return: 0, or with nothing changed:
+ *	   -EBADF   no file
+ *	   -EINVAL  not a LIOBN of this VM, or no such window
+ *	   -EFAULT  not a group with windows
+ *	   -ENOMEM  no memory
+ */
+long kvm_spapr_tce_attach_iommu_group(struct kvm *kvm, int tablefd,
+				      struct iommu_group *grp)
+{
+	struct iommu_table_group *table_group;
+	struct liobn_tables *stale = NULL;
+	struct kvmppc_liobn *l;
+	struct iommu_table *tbl;
+	LIST_HEAD(none);
+	int ret = 0;
+
+	CLASS(fd, f)(tablefd);
+
+	if (fd_empty(f))
+		return -EBADF;
+
+	l = fd_file(f)->private_data;
+	if (fd_file(f)->f_op != &liobn_fops || l->kvm != kvm)
+		return -EINVAL;
+
+	table_group = iommu_group_get_iommudata(grp);
+	if (!table_group)
+		return -EFAULT;
+
+	tbl = find_table(l, table_group);
+	if (!tbl)
+		return -EINVAL;
+
+	mutex_lock(&liobn_mutex);
+	if (has_attachment(l, tbl, grp))
+		iommu_tce_table_put(tbl);
+	else
+		ret = attach(l, tbl, grp, &stale);
+	mutex_unlock(&liobn_mutex);
+
+	if (ret)
+		iommu_tce_table_put(tbl);
+	if (stale) {
+		synchronize_hypercalls(kvm);
+		free_stale(stale, &none);
+	}
+
+	return ret;
+}
+
+static void detach_group(struct kvmppc_liobn *l, struct iommu_group *group,
+			 struct liobn_tables **stale, struct list_head *gone)
+{
+	struct liobn_attachment *a, *next;
+
+	list_for_each_entry_safe(a, next, &l->attachments, next) {
+		if (a->group != group)
+			continue;
+		list_move(&a->next, gone);
+		if (!has_attachment(l, a->tbl, NULL))
+			drop_table(l, a->tbl, stale);
+	}
+}
+
+/**
+ * kvm_spapr_tce_release_iommu_group - undo attaching, for all LIOBNs of a VM
+ * @kvm: the VM
+ * @grp: the group
+ *
+ * A table that another group attached as well stays attached.
+ *
+ * Context: May sleep; kvm->lock may be held.
+ */
+void kvm_spapr_tce_release_iommu_group(struct kvm *kvm, struct iommu_group *grp)
+{
+	struct liobn_tables *stale = NULL;
+	struct kvmppc_liobn *l;
+	LIST_HEAD(gone);
+
+	mutex_lock(&liobn_mutex);
+	list_for_each_entry(l, &kvm->arch.spapr_tce_tables, next)
+		detach_group(l, grp, &stale, &gone);
+	mutex_unlock(&liobn_mutex);
+
+	if (list_empty(&gone))
+		return;
+
+	if (stale)
+		synchronize_hypercalls(kvm);
+	free_stale(stale, &gone);
+}
+
+/* Hypercalls; all of what follows is called within kvm->srcu */
+
+static struct kvmppc_liobn *find_liobn(struct kvm *kvm, u64 number)
+{
+	struct kvmppc_liobn *l;
+
+	list_for_each_entry_rcu(l, &kvm->arch.spapr_tce_tables, next,
+				srcu_read_lock_held(&kvm->srcu)) {
+		if (l->number == number)
+			return l;
+	}
+
+	return NULL;
+}
+
+static const struct liobn_tables *tables_of(const struct kvmppc_liobn *l)
+{
+	return srcu_dereference(l->tables, &l->kvm->srcu);
+}
+
+/* Uncount what hold_runs() counted of the first @nr_runs runs. */
+static void release_runs(const struct kvmppc_liobn *l, struct iommu_table *tbl,
+			 const struct guest_run *runs, unsigned int nr_runs)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_runs; i++) {
+		if (runs[i].tce & TCE_PERM_MASK)
+			tce_release(tbl, runs[i].ua,
+				    runs[i].nr << liobn_sub_shift(l, tbl));
+	}
+}
+
+/* Count all entries of what is to be mapped, or none. */
+static long hold_runs(const struct kvmppc_liobn *l, struct iommu_table *tbl,
+		      const struct guest_run *runs, unsigned int nr_runs)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_runs; i++) {
+		unsigned long perm = runs[i].tce & TCE_PERM_MASK;
+
+		if (!perm)
+			continue;
+
+		if ((runs[i].ua & (IOMMU_PAGE_SIZE(tbl) - 1)) ||
+		    tce_hold(tbl, runs[i].ua,
+			     runs[i].nr << liobn_sub_shift(l, tbl), perm)) {
+			release_runs(l, tbl, runs, i);
+			return H_TOO_HARD;
+		}
+	}
+
+	return H_SUCCESS;
+}
+
+/* Have what it takes to write runs to one table, from @first on. */
+static long prepare_table(const struct kvmppc_liobn *l, struct iommu_table *tbl,
+			  unsigned long first, const struct guest_run *runs,
+			  unsigned int nr_runs)
+{
+	unsigned int shift = liobn_sub_shift(l, tbl), i;
+	unsigned long entry = first << shift;
+	long ret;
+
+	ret = hold_runs(l, tbl, runs, nr_runs);
+	if (ret)
+		return ret;
+
+	for (i = 0; i < nr_runs; i++) {
+		if ((runs[i].tce & TCE_PERM_MASK) &&
+		    tce_grow(tbl, entry, runs[i].nr << shift)) {
+			release_runs(l, tbl, runs, nr_runs);
+			return H_RESOURCE;
+		}
+		entry += runs[i].nr << shift;
+	}
+
+	return H_SUCCESS;
+}
+
+static long prepare_tables(const struct kvmppc_liobn *l,
+			   const struct liobn_tables *tables,
+			   unsigned long first, const struct guest_run *runs,
+			   unsigned int nr_runs)
+{
+	unsigned int i;
+	long ret;
+
+	for (i = 0; tables && i < tables->nr; i++) {
+		ret = prepare_table(l, tables->tbl[i], first, runs, nr_runs);
+		if (ret) {
+			while (i--)
+				release_runs(l, tables->tbl[i], runs, nr_runs);
+			return ret;
+		}
+	}
+
+	return H_SUCCESS;
+}
+
+/*
+ * Write prepared runs, @nr entries, to one table. False if a hypervisor below
+ * this one refused; a window that is being removed is as good as written.
+ */
+static bool commit_table(const struct kvmppc_liobn *l, struct iommu_table *tbl,
+			 unsigned long first, unsigned long nr,
+			 const struct guest_run *runs, unsigned int nr_runs)
+{
+	unsigned int shift = liobn_sub_shift(l, tbl), i;
+	unsigned long entry = first << shift;
+	struct tce_batch batch;
+	bool ok = true;
+
+	tce_batch_begin(&batch, tbl, entry, nr << shift);
+	for (i = 0; i < nr_runs; i++) {
+		unsigned long perm = runs[i].tce & TCE_PERM_MASK;
+		unsigned long n = runs[i].nr << shift;
+		int ret = 0;
+
+		if (perm)
+			ret = tce_batch_map(&batch, entry, n, runs[i].ua, perm);
+		else
+			tce_batch_unmap(&batch, entry, n);
+		if (ret && ret != -ENXIO)
+			ok = false;
+		entry += n;
+	}
+	tce_batch_end(&batch);
+
+	return ok;
+}
+
+static void unmap_from_tables(const struct kvmppc_liobn *l,
+			      const struct liobn_tables *tables,
+			      unsigned long first, unsigned long nr)
+{
+	unsigned int i;
+
+	for (i = 0; tables && i < tables->nr; i++) {
+		struct iommu_table *tbl = tables->tbl[i];
+		unsigned int shift = liobn_sub_shift(l, tbl);
+		struct tce_batch batch;
+
+		tce_batch_begin(&batch, tbl, first << shift, nr << shift);
+		tce_batch_unmap(&batch, first << shift, nr << shift);
+		tce_batch_end(&batch);
+	}
+}
+
+static void fill_runs(struct kvmppc_liobn *l, unsigned long index,
+		      const struct guest_run *runs, unsigned int nr_runs)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_runs; i++) {
+		fill(l, index, runs[i].nr, runs[i].tce,
+		     guest_run_step(l, &runs[i]));
+		index += runs[i].nr;
+	}
+}
+
+/* Write prepared runs, @nr entries, to all tables, and to the guest's. */
+static long commit(struct kvmppc_liobn *l, const struct liobn_tables *tables,
+		   unsigned long first, unsigned long nr,
+		   const struct guest_run *runs, unsigned int nr_runs)
+{
+	unsigned long index = first - l->offset;
+	bool ok = true;
+	unsigned int i;
+
+	lock_entries(l, index, nr);
+	for (i = 0; tables && i < tables->nr; i++)
+		ok &= commit_table(l, tables->tbl[i], first, nr, runs, nr_runs);
+
+	if (ok) {
+		fill_runs(l, index, runs, nr_runs);
+	} else {
+		unmap_from_tables(l, tables, first, nr);
+		fill(l, index, nr, 0, 0);
+	}
+	unlock_entries(l, index, nr);
+
+	return ok ? H_SUCCESS : H_HARDWARE;
+}
+
+/* Write @nr entries from @first on, or change nothing. */
+static long put_runs(struct kvmppc_liobn *l, unsigned long first,
+		     unsigned long nr, const struct guest_run *runs,
+		     unsigned int nr_runs)
+{
+	const struct liobn_tables *tables = tables_of(l);
+	long ret;
+
+	ret = grow_pages(l, first - l->offset, nr);
+	if (ret)
+		return ret;
+
+	ret = prepare_tables(l, tables, first, runs, nr_runs);
+	if (ret)
+		return ret;
+
+	return commit(l, tables, first, nr, runs, nr_runs);
+}
+
+static long put_one(struct kvmppc_liobn *l, unsigned long entry, u64 tce)
+{
+	struct guest_run run;
+
+	if (!guest_run_begin(l, kvm_memslots(l->kvm), &run, tce))
+		return H_TOO_HARD;
+
+	return put_runs(l, entry, 1, &run, 1);
+}
+
+/**
+ * kvmppc_h_put_tce - H_PUT_TCE (PAPR, TCE and I/O hypervisor calls)
+ * @vcpu: the vCPU
+ * @liobn: which table
+ * @ioba: bus address of the page
+ * @tce: guest address of the page and permission bits; without, it is unmapped
+ *
+ * Context: May sleep.
+ * Return: H_SUCCESS, or with nothing changed:
+ *	   H_PARAMETER  @ioba is not that of a page in the table
+ *	   H_RESOURCE   no memory
+ *	   H_TOO_HARD   for user space: no such LIOBN, or not memory of the guest
+ *			that is registered
+ *	   and H_HARDWARE, with the entry unmapped, if KVM runs in a partition
+ *	   whose hypervisor refuses.
+ */
+long kvmppc_h_put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
+		      unsigned long ioba, unsigned long tce)
+{
+	int idx = srcu_read_lock(&vcpu->kvm->srcu);
+	struct kvmppc_liobn *l;
+	long ret = H_TOO_HARD;
+
+	l = find_liobn(vcpu->kvm, liobn);
+	if (!l)
+		goto out;
+
+	ret = H_PARAMETER;
+	if (kvmppc_liobn_has(l, ioba, 1))
+		ret = put_one(l, ioba >> l->page_shift, tce);
+out:
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
+
+	return ret;
+}
+EXPORT_SYMBOL_GPL(kvmppc_h_put_tce);
+
+/* Returns how many runs a list is, 0 if part of it is not memory. */
+static unsigned int list_to_runs(const struct kvmppc_liobn *l,
+				 const __be64 *tces, unsigned long nr,
+				 struct guest_run *runs)
+{
+	struct kvm_memslots *slots = kvm_memslots(l->kvm);
+	unsigned int nr_runs = 0;
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		u64 tce = be64_to_cpu(tces[i]);
+
+		if (nr_runs && guest_run_add(l, &runs[nr_runs - 1], tce))
+			continue;
+		if (!guest_run_begin(l, slots, &runs[nr_runs], tce))
+			return 0;
+		nr_runs++;
+	}
+
+	return nr_runs;
+}
+
+/* Copy the guest's list, once, and write what it says. */
+static long copy_and_put(struct kvmppc_liobn *l, unsigned long first,
+			 unsigned long tce_list, unsigned long nr)
+{
+	struct guest_run *runs;
+	unsigned int nr_runs;
+	__be64 *tces;
+	long ret;
+
+	runs = kmalloc_array(nr, sizeof(*runs) + sizeof(*tces),
+			     GFP_KERNEL_ACCOUNT);
+	if (!runs)
+		return H_RESOURCE;
+
+	ret = H_TOO_HARD;
+	tces = (__be64 *)(runs + nr);
+	if (kvm_read_guest(l->kvm, tce_list, tces, nr * sizeof(*tces)))
+		goto free;
+
+	nr_runs = list_to_runs(l, tces, nr, runs);
+	if (nr_runs)
+		ret = put_runs(l, first, nr, runs, nr_runs);
+free:
+	kfree(runs);
+
+	return ret;
+}
+
+/**
+ * kvmppc_h_put_tce_indirect - H_PUT_TCE_INDIRECT
+ * @vcpu: the vCPU
+ * @liobn: which table
+ * @ioba: bus address of the first page
+ * @tce_list: guest address of a list of TCEs, aligned to 4 KiB
+ * @npages: how many, up to 512
+ *
+ * Context: May sleep.
+ * Return: as kvmppc_h_put_tce(), and H_PARAMETER also if @tce_list is not
+ *	   aligned or @npages too large.
+ */
+long kvmppc_h_put_tce_indirect(struct kvm_vcpu *vcpu, unsigned long liobn,
+			       unsigned long ioba, unsigned long tce_list,
+			       unsigned long npages)
+{
+	int idx = srcu_read_lock(&vcpu->kvm->srcu);
+	struct kvmppc_liobn *l;
+	long ret = H_TOO_HARD;
+
+	l = find_liobn(vcpu->kvm, liobn);
+	if (!l)
+		goto out;
+
+	ret = H_PARAMETER;
+	if (npages > TCE_LIST_MAX || tce_list & (TCE_LIST_BYTES - 1) ||
+	    !kvmppc_liobn_has(l, ioba, npages))
+		goto out;
+
+	ret = H_SUCCESS;
+	if (npages)
+		ret = copy_and_put(l, ioba >> l->page_shift, tce_list, npages);
+out:
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
+
+	return ret;
+}
+EXPORT_SYMBOL_GPL(kvmppc_h_put_tce_indirect);
+
+static long stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
+		  unsigned long nr)
+{
+	unsigned long index = entry - l->offset;
+	long ret;
+
+	if (tce) {
+		ret = grow_pages(l, index, nr);
+		if (ret)
+			return ret;
+	}
+
+	lock_entries(l, index, nr);
+	unmap_from_tables(l, tables_of(l), entry, nr);
+	fill(l, index, nr, tce, 0);
+	unlock_entries(l, index, nr);
+
+	return H_SUCCESS;
+}
+
+/**
+ * kvmppc_h_stuff_tce - H_STUFF_TCE
+ * @vcpu: the vCPU
+ * @liobn: which table
+ * @ioba: bus address of the first page
+ * @tce_value: what to write to each entry; without permission bits
+ * @npages: how many pages
+ *
+ * Context: May sleep.
+ * Return: as kvmppc_h_put_tce(), and H_PARAMETER also if @tce_value has
+ *	   permission bits.
+ */
+long kvmppc_h_stuff_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
+			unsigned long ioba, unsigned long tce_value,
+			unsigned long npages)
+{
+	int idx = srcu_read_lock(&vcpu->kvm->srcu);
+	struct kvmppc_liobn *l;
+	long ret = H_TOO_HARD;
+
+	l = find_liobn(vcpu->kvm, liobn);
+	if (!l)
+		goto out;
+
+	ret = H_PARAMETER;
+	if (tce_value & TCE_PERM_MASK || !kvmppc_liobn_has(l, ioba, npages))
+		goto out;
+
+	ret = H_SUCCESS;
+	if (npages)
+		ret = stuff(l, ioba >> l->page_shift, tce_value, npages);
+out:
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
+
+	return ret;
+}
+EXPORT_SYMBOL_GPL(kvmppc_h_stuff_tce);
+
+/**
+ * kvmppc_h_get_tce - H_GET_TCE
+ * @vcpu: the vCPU; the TCE goes to its GPR 4
+ * @liobn: which table
+ * @ioba: bus address of the page
+ *
+ * Context: May sleep.
+ * Return: H_SUCCESS; H_PARAMETER if @ioba is not that of a page in the table;
+ *	   H_TOO_HARD for user space, for there is no such LIOBN.
+ */
+long kvmppc_h_get_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
+		      unsigned long ioba)
+{
+	int idx = srcu_read_lock(&vcpu->kvm->srcu);
+	struct kvmppc_liobn *l;
+	long ret = H_TOO_HARD;
+	u64 *entry;
+
+	l = find_liobn(vcpu->kvm, liobn);
+	if (!l)
+		goto out;
+
+	ret = H_PARAMETER;
+	if (!kvmppc_liobn_has(l, ioba, 1))
+		goto out;
+
+	ret = H_SUCCESS;
+	entry = kvmppc_liobn_tce(l, (ioba >> l->page_shift) - l->offset);
+	kvmppc_set_gpr(vcpu, 4, entry ? READ_ONCE(*entry) : 0);
+out:
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
+
+	return ret;
+}
+EXPORT_SYMBOL_GPL(kvmppc_h_get_tce);

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * LIOBNs of a guest: what virtual mode and real mode share.
+ *
+ * A LIOBN (logical I/O bus number) names a TCE table by which a guest gives a
+ * bus its DMA addresses. KVM keeps the guest's table, in pages that user space
+ * maps to emulate devices, and changes the hardware tables that are attached to
+ * it by what the guest writes.
+ */
+#ifndef _POWERPC_BOOK3S_64_VIO_H
+#define _POWERPC_BOOK3S_64_VIO_H
+
+#include <linux/bitops.h>
+#include <linux/cache.h>
+#include <linux/kvm_host.h>
+#include <linux/list.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/wait.h>
+
+#include <asm/iommu.h>
+#include <asm/tce.h>
+
+#define TCE_PERM_MASK		((unsigned long)(TCE_PCI_READ | TCE_PCI_WRITE))
+
+/* PAPR, H_PUT_TCE_INDIRECT: a list fills a page of 4 KiB. */
+#define TCE_LIST_MAX		512
+#define TCE_LIST_BYTES		4096UL
+
+#define LIOBN_TCES_PER_PAGE	(PAGE_SIZE / sizeof(u64))
+
+/* Pointers to pages in one node of 4 KiB. */
+#define LIOBN_NODE_SHIFT	9
+#define LIOBN_NODE_PAGES	BIT(LIOBN_NODE_SHIFT)
+
+/* Entries that share a lock; a list touches two such blocks at most. */
+#define LIOBN_BLOCK_SHIFT	9
+
+/* Locks of a LIOBN, which its blocks share; the words are spread. */
+#define LIOBN_LOCK_WORDS	8
+#define LIOBN_NR_LOCKS		(LIOBN_LOCK_WORDS * BITS_PER_LONG)
+
+/**
+ * struct liobn_node - pages of a guest's table
+ * @page: LIOBN_TCES_PER_PAGE entries each, in the CPU's byte order; NULL as
+ *	  long as all of them are 0
+ */
+struct liobn_node {
+	u64 *page[LIOBN_NODE_PAGES];
+};
+
+/**
+ * struct liobn_tables - hardware tables that a LIOBN changes
+ * @stale: list of those to be freed, once it is no longer in use
+ * @nr: elements of @tbl
+ * @tbl: the tables; a reference to each is held
+ *
+ * Replaced as a whole, so that a hypercall that is under way knows which tables
+ * it began with.
+ */
+struct liobn_tables {
+	struct liobn_tables *stale;
+	unsigned int nr;
+	struct iommu_table *tbl[];
+};
+
+/**
+ * struct liobn_lock_word - locks, in a cache line of their own
+ * @bits: one lock a bit
+ */
+struct liobn_lock_word {
+	unsigned long bits;
+} ____cacheline_aligned;
+
+/**
+ * struct kvmppc_liobn - one LIOBN of a guest
+ * @next: in the VM's list
+ * @kvm: the VM, with a reference
+ * @number: by which the guest calls it
+ * @page_shift: size of the pages that an entry stands for
+ * @offset: first entry: bus address >> @page_shift
+ * @size: how many entries
+ * @tables: hardware tables; NULL if none
+ * @attachments: which groups they came from
+ * @wait: for those that wait for a lock
+ * @locks: for changing entries, here and in the hardware tables
+ * @nr_nodes: elements of @node
+ * @node: pages of the table, from when they are first needed
+ *
+ * All but @attachments and @next may be read in real mode.
+ */
+struct kvmppc_liobn {
+	struct list_head next;
+	struct kvm *kvm;
+	u64 number;
+	u32 page_shift;
+	u64 offset;
+	u64 size;
+	struct liobn_tables __rcu *tables;
+	struct list_head attachments;
+	wait_queue_head_t wait;
+	struct liobn_lock_word locks[LIOBN_LOCK_WORDS];
+	unsigned long nr_nodes;
+	struct liobn_node *node[];
+};
+
+/**
+ * struct guest_run - entries that a guest wants to write, as one
+ * @tce: the first of them, as the guest wrote it
+ * @ua: userspace address of what it points to, if it has permission bits
+ * @room: how many entries fit into the memslot from there on
+ * @nr: how many: the pages of each are behind those of the one before, or none
+ *	has permission bits and all are the same
+ */
+struct guest_run {
+	u64 tce;
+	unsigned long ua;
+	unsigned long room;
+	unsigned long nr;
+};
+
+/**
+ * kvmppc_liobn_page - where the page of an entry is kept
+ * @l: the LIOBN
+ * @index: the entry, from 0
+ *
+ * Context: Any, real mode included.
+ * Return: NULL if there is no such node.
+ */
+static __always_inline u64 **kvmppc_liobn_page(const struct kvmppc_liobn *l,
+					       unsigned long index)
+{
+	unsigned long page = index / LIOBN_TCES_PER_PAGE;
+	struct liobn_node *node = READ_ONCE(l->node[page >> LIOBN_NODE_SHIFT]);
+
+	return node ? &node->page[page & (LIOBN_NODE_PAGES - 1)] : NULL;
+}
+
+/**
+ * kvmppc_liobn_tce - find an entry of a guest's table
+ * @l: the LIOBN
+ * @index: the entry, from 0
+ *
+ * Context: Any, real mode included.
+ * Return: the entry; NULL if it has no memory yet and so is 0.
+ */
+static __always_inline u64 *kvmppc_liobn_tce(const struct kvmppc_liobn *l,
+					     unsigned long index)
+{
+	u64 **slot = kvmppc_liobn_page(l, index);
+	u64 *page = slot ? READ_ONCE(*slot) : NULL;
+
+	return page ? page + index % LIOBN_TCES_PER_PAGE : NULL;
+}
+
+/**
+ * kvmppc_liobn_fill - write entries of one page of a guest's table
+ * @l: the LIOBN
+ * @index: the first entry, from 0
+ * @nr: how many
+ * @tce: the first
+ * @step: by what each is more than the one before
+ *
+ * Context: Any, real mode included. If there is no page, all of them are 0, and
+ *	    nothing is written.
+ */
+static __always_inline void kvmppc_liobn_fill(const struct kvmppc_liobn *l,
+					      unsigned long index,
+					      unsigned long nr, u64 tce,
+					      u64 step)
+{
+	u64 *entry = kvmppc_liobn_tce(l, index);
+	unsigned long i;
+
+	for (i = 0; entry && i < nr; i++) {
+		WRITE_ONCE(entry[i], tce);
+		tce += step;
+	}
+}
+
+/* How many of @nr entries from @index on are in one page. */
+static __always_inline unsigned long liobn_in_page(unsigned long index,
+						   unsigned long nr)
+{
+	return min(nr, LIOBN_TCES_PER_PAGE - index % LIOBN_TCES_PER_PAGE);
+}
+
+/**
+ * kvmppc_liobn_has - are entries in a table
+ * @l: the LIOBN
+ * @ioba: bus address of the first one
+ * @nr: how many
+ *
+ * Context: Any, real mode included.
+ * Return: false if @ioba is not aligned to the table's page size, or any of
+ *	   the entries is not in the table.
+ */
+static __always_inline bool kvmppc_liobn_has(const struct kvmppc_liobn *l,
+					     unsigned long ioba,
+					     unsigned long nr)
+{
+	unsigned long entry = ioba >> l->page_shift;
+
+	return !(ioba & ((1UL << l->page_shift) - 1)) &&
+	       entry >= l->offset && nr <= l->size &&
+	       entry - l->offset <= l->size - nr;
+}
+
+/* How many entries of a hardware table one of the guest's stands for, log2. */
+static __always_inline unsigned int liobn_sub_shift(const struct kvmppc_liobn *l,
+						    const struct iommu_table *tbl)
+{
+	return l->page_shift - tbl->it_page_shift;
+}
+
+/* By what the entries of a run differ. */
+static __always_inline u64 guest_run_step(const struct kvmppc_liobn *l,
+					  const struct guest_run *run)
+{
+	return run->tce & TCE_PERM_MASK ? 1ULL << l->page_shift : 0;
+}
+
+/**
+ * guest_run_add - make a run one longer, if an entry continues it
+ * @l: the LIOBN
+ * @run: the run
+ * @tce: the entry
+ *
+ * Context: Any, real mode included.
+ * Return: false if it does not.
+ */
+static __always_inline bool guest_run_add(const struct kvmppc_liobn *l,
+					  struct guest_run *run, u64 tce)
+{
+	if (run->nr >= run->room ||
+	    tce != run->tce + run->nr * guest_run_step(l, run))
+		return false;
+
+	run->nr++;
+
+	return true;
+}
+
+/**
+ * guest_run_begin - make a run of one entry, finding where its page is
+ * @l: the LIOBN
+ * @slots: the memslots of the VM
+ * @run: where it goes
+ * @tce: the entry
+ *
+ * Context: Any, real mode included.
+ * Return: false if the page is not aligned, or not in one memslot.
+ */
+static __always_inline bool guest_run_begin(const struct kvmppc_liobn *l,
+					    struct kvm_memslots *slots,
+					    struct guest_run *run, u64 tce)
+{
+	unsigned long gpa = tce & ~TCE_PERM_MASK, gfn = gpa >> PAGE_SHIFT;
+	const struct kvm_memory_slot *slot;
+
+	run->tce = tce;
+	run->ua = 0;
+	run->room = ULONG_MAX;
+	run->nr = 1;
+	if (!(tce & TCE_PERM_MASK))
+		return true;
+
+	if (gpa & ((1UL << l->page_shift) - 1))
+		return false;
+
+	slot = __gfn_to_memslot(slots, gfn);
+	if (!slot || slot->flags & KVM_MEMSLOT_INVALID)
+		return false;
+
+	run->ua = __gfn_to_hva_memslot(slot, gfn) + (gpa & ~PAGE_MASK);
+	run->room = (((slot->base_gfn + slot->npages) << PAGE_SHIFT) - gpa) >>
+		    l->page_shift;
+
+	return run->room;
+}
+
+static __always_inline bool liobn_trylock_one(struct kvmppc_liobn *l,
+					      unsigned int i)
+{
+	return !test_and_set_bit_lock(i / LIOBN_LOCK_WORDS,
+				      &l->locks[i % LIOBN_LOCK_WORDS].bits);
+}
+
+static __always_inline void liobn_unlock_one(struct kvmppc_liobn *l,
+					     unsigned int i)
+{
+	clear_bit_unlock(i / LIOBN_LOCK_WORDS,
+			 &l->locks[i % LIOBN_LOCK_WORDS].bits);
+}
+
+static __always_inline unsigned int liobn_lock_of(unsigned long index)
+{
+	return (index >> LIOBN_BLOCK_SHIFT) & (LIOBN_NR_LOCKS - 1);
+}
+
+#endif /* _POWERPC_BOOK3S_64_VIO_H */

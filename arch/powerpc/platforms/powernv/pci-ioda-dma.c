@@ -1,0 +1,523 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * DMA windows of IODA2 and later PHBs.
+ *
+ * A PE (partitionable endpoint: the devices that the PHB isolates as one) has
+ * two windows. Window 0 begins at bus address 0, window 1 at bit 59. While the
+ * kernel drives the devices, window 0 is a table of its own and window 1
+ * bypasses translation; while a process owns them, both are what it creates.
+ *
+ * What a window is made of is told to the firmware, OPAL. So are invalidations
+ * of the PHB's TCE cache, except on PHB3, where a store to a register does.
+ *
+ * Windows of a PE are changed with the PE's group locked by its user: the
+ * iommu core for ownership, the container for the windows that it creates.
+ */
+
+#include <linux/iommu.h>
+#include <linux/log2.h>
+#include <linux/memblock.h>
+#include <linux/pci.h>
+#include <linux/rculist.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+
+#include <asm/io.h>
+#include <asm/iommu.h>
+#include <asm/mm_iommu.h>
+#include <asm/mmzone.h>
+#include <asm/opal.h>
+#include <asm/tce.h>
+#include <asm/tce_owner.h>
+
+#include "pci.h"
+#include "pci-ioda-tce.h"
+
+/* From so many pages on, all of the PE's cached TCEs are invalidated at once. */
+#define PNV_KILL_PE_PAGES	64
+
+/* TCE Kill register of PHB3, and its commands. */
+#define PHB3_TCE_KILL		0x210
+#define PHB3_TCE_KILL_PE	PPC_BIT(1)
+#define PHB3_TCE_KILL_PAGE	PPC_BIT(2)
+
+#define PNV_WINDOW_1_START	(1ULL << 59)
+
+static struct pnv_ioda_pe *to_pe(struct iommu_table_group *table_group)
+{
+	return container_of(table_group, struct pnv_ioda_pe, table_group);
+}
+
+/* The number by which OPAL knows a window. */
+static u16 window_id(const struct pnv_ioda_pe *pe, int num)
+{
+	return (pe->pe_number << 1) + num;
+}
+
+/* Invalidation */
+
+static bool has_kill_register(const struct pnv_phb *phb)
+{
+	return phb->model == PNV_PHB_MODEL_PHB3 && phb->regs;
+}
+
+static void phb3_kill(const struct pnv_phb *phb, u64 command)
+{
+	__raw_writeq_be(command, phb->regs + PHB3_TCE_KILL);
+}
+
+static void kill_pe(const struct pnv_ioda_pe *pe)
+{
+	const struct pnv_phb *phb = pe->phb;
+
+	if (has_kill_register(phb)) {
+		mb(); /* the PHB has to see the TCEs before the command */
+		phb3_kill(phb, PHB3_TCE_KILL_PE | (pe->pe_number & 0xff));
+	} else {
+		opal_pci_tce_kill(phb->opal_id, OPAL_PCI_TCE_KILL_PE,
+				  pe->pe_number, 0, 0, 0);
+	}
+}
+
+static void kill_pages(const struct pnv_ioda_pe *pe, u64 bus_addr,
+		       unsigned int page_shift, unsigned long nr)
+{
+	const struct pnv_phb *phb = pe->phb;
+	u64 command;
+
+	if (!has_kill_register(phb)) {
+		opal_pci_tce_kill(phb->opal_id, OPAL_PCI_TCE_KILL_PAGES,
+				  pe->pe_number, 1U << page_shift, bus_addr,
+				  nr);
+		return;
+	}
+
+	mb(); /* the PHB has to see the TCEs before the command */
+	command = PHB3_TCE_KILL_PAGE | bus_addr | (pe->pe_number & 0xff);
+	for (; nr; nr--, command += 1ULL << page_shift)
+		phb3_kill(phb, command);
+}
+
+/* Make every PHB that has the table forget what it cached of these entries. */
+static void pnv_ioda2_tce_kill(struct iommu_table *tbl, unsigned long entry,
+			       unsigned long nr)
+{
+	struct iommu_table_group_link *link;
+
+	if (!nr)
+		return;
+
+	list_for_each_entry_lockless(link, &tbl->it_group_list, next) {
+		const struct pnv_ioda_pe *pe = to_pe(link->table_group);
+
+		if (nr < PNV_KILL_PE_PAGES)
+			kill_pages(pe, (u64)entry << tbl->it_page_shift,
+				   tbl->it_page_shift, nr);
+		else
+			kill_pe(pe);
+	}
+}
+
+/* The kernel's own DMA */
+
+static int pnv_ioda2_set(struct iommu_table *tbl, long entry, long nr,
+			 unsigned long uaddr,
+			 enum dma_data_direction direction, unsigned long attrs)
+{
+	unsigned long hpa = ALIGN_DOWN(__pa(uaddr), 1UL << tbl->it_page_shift);
+	int ret;
+
+	ret = pnv_tce_set(tbl, entry, nr, hpa,
+			  iommu_direction_to_tce_perm(direction));
+	if (ret)
+		return ret;
+
+	pnv_ioda2_tce_kill(tbl, entry, nr);
+
+	return 0;
+}
+
+static void pnv_ioda2_clear(struct iommu_table *tbl, long entry, long nr)
+{
+	pnv_tce_clear_run(tbl, entry, nr);
+	pnv_ioda2_tce_kill(tbl, entry, nr);
+}
+
+static struct iommu_table_ops pnv_ioda2_table_ops = {
+	.set		= pnv_ioda2_set,
+	.clear		= pnv_ioda2_clear,
+	.get		= pnv_tce_get,
+	.free		= pnv_tce_table_free,
+#ifdef CONFIG_IOMMU_API
+	.grow		= pnv_tce_grow,
+	.set_runs	= pnv_tce_set_runs,
+	.clear_run	= pnv_tce_clear_run,
+	.tce_kill	= pnv_ioda2_tce_kill,
+#endif
+};
+
+/* Windows */
+
+static struct iommu_table_group_link *
+find_link(struct iommu_table *tbl, const struct iommu_table_group *table_group)
+{
+	struct iommu_table_group_link *link;
+
+	list_for_each_entry(link, &tbl->it_group_list, next) {
+		if (link->table_group == table_group)
+			return link;
+	}
+
+	return NULL;
+}
+
+/*
+ * From here on the table's invalidations reach the PE, so this comes before the
+ * PHB is told of the table, and unlinking comes after it forgot. The group
+ * keeps a reference to the table.
+ */
+static void link_table(struct iommu_table_group *table_group, int num,
+		       struct iommu_table *tbl,
+		       struct iommu_table_group_link *link)
+{
+	link->table_group = table_group;
+	list_add_rcu(&link->next, &tbl->it_group_list);
+	WRITE_ONCE(table_group->tables[num], iommu_tce_table_get(tbl));
+}
+
+static void unlink_table(struct iommu_table_group *table_group, int num)
+{
+	struct iommu_table *tbl = table_group->tables[num];
+	struct iommu_table_group_link *link = find_link(tbl, table_group);
+
+	/* KVM looks for tables here, without a lock: see iommu_table_free(). */
+	WRITE_ONCE(table_group->tables[num], NULL);
+	list_del_rcu(&link->next);
+	tce_free_deferred(&link->rcu);
+	iommu_tce_table_put(tbl);
+}
+
+static long pnv_ioda2_set_window(struct iommu_table_group *table_group,
+				 int num, struct iommu_table *tbl)
+{
+	struct pnv_ioda_pe *pe = to_pe(table_group);
+	struct iommu_table_group_link *link;
+	u64 start, bytes;
+	s64 rc;
+
+	start = (u64)tbl->it_offset << tbl->it_page_shift;
+	bytes = (u64)tbl->it_size << tbl->it_page_shift;
+	pe_info(pe, "Setting up window#%d %llx..%llx pg=%lx\n", num, start,
+		start + bytes - 1, IOMMU_PAGE_SIZE(tbl));
+
+	link = kzalloc_node(sizeof(*link), GFP_KERNEL, pe->phb->hose->node);
+	if (!link)
+		return -ENOMEM;
+	link_table(table_group, num, tbl, link);
+
+	rc = opal_pci_map_pe_dma_window(pe->phb->opal_id, pe->pe_number,
+					window_id(pe, num),
+					tbl->it_indirect_levels + 1,
+					__pa(tbl->it_base),
+					tbl->it_level_size * sizeof(__be64),
+					IOMMU_PAGE_SIZE(tbl));
+	if (rc) {
+		pe_err(pe, "Failed to configure TCE table, err %lld\n", rc);
+		unlink_table(table_group, num);
+		return opal_error_code(rc);
+	}
+
+	kill_pe(pe);
+
+	return 0;
+}
+
+static long pnv_ioda2_unset_window(struct iommu_table_group *table_group,
+				   int num)
+{
+	struct pnv_ioda_pe *pe = to_pe(table_group);
+	s64 rc;
+
+	if (!table_group->tables[num])
+		return 0;
+
+	pe_info(pe, "Removing DMA window #%d\n", num);
+
+	/* No levels, no table: the window translates nothing. */
+	rc = opal_pci_map_pe_dma_window(pe->phb->opal_id, pe->pe_number,
+					window_id(pe, num), 0, 0, 0, 0);
+	if (rc)
+		pe_warn(pe, "Unmapping failed, ret = %lld\n", rc);
+
+	kill_pe(pe);
+	unlink_table(table_group, num);
+
+	return opal_error_code(rc);
+}
+
+static void set_bypass(struct pnv_ioda_pe *pe, bool enable)
+{
+	u64 top = 0;
+	s64 rc;
+
+	if (pe->tce_bypass_enabled == enable)
+		return;
+
+	pe_info(pe, "%sabling 64-bit DMA bypass\n", enable ? "En" : "Dis");
+	if (enable)
+		top = roundup_pow_of_two(memblock_end_of_DRAM());
+
+	rc = opal_pci_map_pe_dma_window_real(pe->phb->opal_id, pe->pe_number,
+					     window_id(pe, 1),
+					     pe->tce_bypass_base, top);
+	if (rc)
+		pe_err(pe, "OPAL error %lld configuring bypass window\n", rc);
+	else
+		pe->tce_bypass_enabled = enable;
+}
+
+static struct iommu_table *create_table(struct pnv_ioda_pe *pe, int num,
+					const struct pnv_tce_geometry *geo)
+{
+	u64 start = num ? PNV_WINDOW_1_START : pe->table_group.tce32_start;
+	int nid = pe->phb->hose->node;
+	struct iommu_table *tbl;
+
+	tbl = pnv_pci_table_alloc(nid);
+	if (!tbl)
+		return NULL;
+
+	tbl->it_ops = &pnv_ioda2_table_ops;
+	if (pnv_tce_table_init(tbl, geo, start, nid)) {
+		iommu_tce_table_put(tbl);
+		return NULL;
+	}
+
+	return tbl;
+}
+
+/*
+ * The window that the kernel uses itself: as large as memory, unless the bitmap
+ * of its entries would exceed the largest block that can be allocated.
+ */
+static u64 default_window_bytes(void)
+{
+	u64 max_entries = 8ULL << (PAGE_SHIFT + MAX_PAGE_ORDER);
+
+	return min(max_entries << PAGE_SHIFT,
+		   (u64)rounddown_pow_of_two(memory_hotplug_max()));
+}
+
+static struct iommu_table *create_default_table(struct pnv_ioda_pe *pe)
+{
+	u32 mmio_start = pe->phb->ioda.m32_pci_base;
+	u64 window_bytes = default_window_bytes();
+	unsigned long res_start = 0, res_end = 0;
+	struct pnv_tce_geometry geo;
+	struct iommu_table *tbl;
+
+	if (pnv_tce_geometry(&geo, PAGE_SHIFT, window_bytes,
+			     PNV_TCE_DEFAULT_LEVELS))
+		return NULL;
+
+	tbl = create_table(pe, 0, &geo);
+	if (!tbl)
+		return NULL;
+
+	/* The top of the 32-bit bus space is MMIO. */
+	if (window_bytes > mmio_start) {
+		res_start = mmio_start >> PAGE_SHIFT;
+		res_end = min_t(u64, window_bytes, SZ_4G) >> PAGE_SHIFT;
+	}
+
+	tbl->it_index = pe->phb->hose->global_number << 16 | pe->pe_number;
+	if (!iommu_init_table(tbl, pe->phb->hose->node, res_start, res_end)) {
+		iommu_tce_table_put(tbl);
+		return NULL;
+	}
+
+	return tbl;
+}
+
+static int setup_default_windows(struct pnv_ioda_pe *pe)
+{
+	struct iommu_table *tbl = create_default_table(pe);
+	long ret = -ENOMEM;
+
+	if (tbl) {
+		ret = pnv_ioda2_set_window(&pe->table_group, 0, tbl);
+		/* From here on it is the window's. */
+		iommu_tce_table_put(tbl);
+	}
+	if (ret)
+		pe_err(pe, "Failed to configure 32-bit TCE table, err %ld\n",
+		       ret);
+
+	if (!pnv_iommu_bypass_disabled)
+		set_bypass(pe, true);
+
+	return ret;
+}
+
+#ifdef CONFIG_IOMMU_API
+static unsigned long pnv_ioda2_get_table_size(__u32 page_shift,
+					      __u64 window_size, __u32 levels)
+{
+	struct pnv_tce_geometry geo;
+
+	if (pnv_tce_geometry(&geo, page_shift, window_size, levels))
+		return 0;
+
+	return pnv_tce_geometry_bytes(&geo) +
+	       tce_view_max_bytes(1UL << geo.entries_shift);
+}
+
+static long pnv_ioda2_create_table(struct iommu_table_group *table_group,
+				   int num, __u32 page_shift,
+				   __u64 window_size, __u32 levels,
+				   struct iommu_table **ptbl)
+{
+	struct pnv_tce_geometry geo;
+	struct iommu_table *tbl;
+	int ret;
+
+	ret = pnv_tce_geometry(&geo, page_shift, window_size, levels);
+	if (ret)
+		return ret;
+
+	tbl = create_table(to_pe(table_group), num, &geo);
+	if (!tbl)
+		return -ENOMEM;
+
+	tbl->it_allocated_size = pnv_ioda2_get_table_size(page_shift,
+							  window_size, levels);
+	*ptbl = tbl;
+
+	return 0;
+}
+
+static void set_dev_dma(struct pnv_ioda_pe *pe, struct device *dev)
+{
+	set_iommu_table_base(dev, pe->table_group.tables[0]);
+	dev->archdata.dma_offset = pe->tce_bypass_base;
+}
+
+static void set_bus_dma(struct pnv_ioda_pe *pe, struct pci_bus *bus)
+{
+	struct pci_dev *pdev;
+
+	list_for_each_entry(pdev, &bus->devices, bus_list) {
+		set_dev_dma(pe, &pdev->dev);
+		if ((pe->flags & PNV_IODA_PE_BUS_ALL) && pdev->subordinate)
+			set_bus_dma(pe, pdev->subordinate);
+	}
+}
+
+/*
+ * Have all devices of the PE use the table that window 0 has now, or none. The
+ * iommu core calls for each device of the group, which covers those of a PE
+ * that knows neither a bus nor a device, such as that of a VF.
+ */
+static void set_pe_dma(struct pnv_ioda_pe *pe, struct device *dev)
+{
+	if (pe->pbus)
+		set_bus_dma(pe, pe->pbus);
+	else if (pe->pdev)
+		set_dev_dma(pe, &pe->pdev->dev);
+	set_dev_dma(pe, dev);
+}
+
+static long pnv_ioda2_take_ownership(struct iommu_table_group *table_group,
+				     struct device *dev)
+{
+	struct pnv_ioda_pe *pe = to_pe(table_group);
+
+	/*
+	 * Called for each device of the group, before the first one is handed
+	 * out. Windows that an owner has created by now are not of the kernel.
+	 */
+	set_bypass(pe, false);
+	if (pe->tce_bypass_enabled)
+		return -EIO;
+
+	if (table_group->tables[0] && !table_group->tables[0]->it_owner)
+		pnv_ioda2_unset_window(table_group, 0);
+	set_pe_dma(pe, dev);
+
+	return 0;
+}
+
+static void pnv_ioda2_release_ownership(struct iommu_table_group *table_group,
+					struct device *dev)
+{
+	struct pnv_ioda_pe *pe = to_pe(table_group);
+
+	if (!table_group->tables[0])
+		setup_default_windows(pe);
+	set_pe_dma(pe, dev);
+}
+
+static struct iommu_table_group_ops pnv_ioda2_group_ops = {
+	.get_table_size		= pnv_ioda2_get_table_size,
+	.create_table		= pnv_ioda2_create_table,
+	.set_window		= pnv_ioda2_set_window,
+	.unset_window		= pnv_ioda2_unset_window,
+	.take_ownership		= pnv_ioda2_take_ownership,
+	.release_ownership	= pnv_ioda2_release_ownership,
+};
+#endif /* CONFIG_IOMMU_API */
+
+/**
+ * pnv_pci_ioda2_setup_dma_pe - give a PE its windows, and a group
+ * @phb: the PE's PHB
+ * @pe: the PE
+ *
+ * Context: May sleep. When the first device of the PE is set up.
+ */
+void pnv_pci_ioda2_setup_dma_pe(struct pnv_phb *phb, struct pnv_ioda_pe *pe)
+{
+	struct iommu_table_group *table_group = &pe->table_group;
+
+	pe->tce_bypass_base = PNV_WINDOW_1_START;
+	pe_info(pe, "Setting up 32-bit TCE table at 0..%08x\n",
+		phb->ioda.m32_pci_base);
+
+	table_group->tce32_start = 0;
+	table_group->tce32_size = phb->ioda.m32_pci_base;
+	table_group->max_dynamic_windows_supported =
+		IOMMU_TABLE_GROUP_MAX_TABLES;
+	table_group->max_levels = PNV_TCE_MAX_LEVELS;
+	table_group->pgsizes = pnv_ioda_parse_tce_sizes(phb);
+
+	if (setup_default_windows(pe))
+		return;
+
+	if (pe->pdev)
+		set_iommu_table_base(&pe->pdev->dev, table_group->tables[0]);
+
+#ifdef CONFIG_IOMMU_API
+	table_group->ops = &pnv_ioda2_group_ops;
+	iommu_register_group(table_group, phb->hose->global_number,
+			     pe->pe_number);
+#endif
+	pe->dma_setup_done = true;
+}
+
+/**
+ * pnv_pci_ioda2_release_pe_dma - take a PE's windows and its group away
+ * @pe: the PE; its last device is gone
+ *
+ * Context: May sleep.
+ */
+void pnv_pci_ioda2_release_pe_dma(struct pnv_ioda_pe *pe)
+{
+	if (!pe->dma_setup_done)
+		return;
+
+	pnv_ioda2_unset_window(&pe->table_group, 0);
+	set_bypass(pe, false);
+	if (pe->table_group.group) {
+		iommu_group_put(pe->table_group.group);
+		WARN_ON(pe->table_group.group);
+	}
+}

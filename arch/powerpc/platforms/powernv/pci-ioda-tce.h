@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * TCE tables of IODA2 and later PHBs: geometry and entries.
+ */
+#ifndef _POWERNV_PCI_IODA_TCE_H
+#define _POWERNV_PCI_IODA_TCE_H
+
+#include <linux/types.h>
+
+struct iommu_table;
+
+/*
+ * The hardware takes up to 5 levels, but with levels of 512 entries and IOMMU
+ * pages of up to 64 KiB a fifth would need bus addresses of 55 bits and more.
+ */
+#define PNV_TCE_MAX_LEVELS		4
+
+/* Levels of tables that the kernel makes for itself. */
+#define PNV_TCE_DEFAULT_LEVELS		2
+
+/* The smallest level is 4 KiB, and a TCE is 8 bytes. */
+#define PNV_TCE_MIN_LEVEL_BITS		9
+
+/* Bus address bits below which a table has to stay. */
+#define PNV_TCE_MAX_ADDR_BITS		55
+
+/**
+ * struct pnv_tce_geometry - the shape of a TCE table
+ * @page_shift: size of an IOMMU page
+ * @levels: how many; 1 is a flat table
+ * @level_bits: bus address bits that each level resolves
+ * @entries_shift: entries of the window
+ */
+struct pnv_tce_geometry {
+	unsigned int page_shift;
+	unsigned int levels;
+	unsigned int level_bits;
+	unsigned int entries_shift;
+};
+
+int pnv_tce_geometry(struct pnv_tce_geometry *geo, unsigned int page_shift,
+		     u64 window_bytes, unsigned int levels);
+unsigned long pnv_tce_geometry_bytes(const struct pnv_tce_geometry *geo);
+
+int pnv_tce_table_init(struct iommu_table *tbl,
+		       const struct pnv_tce_geometry *geo, u64 bus_offset,
+		       int nid);
+void pnv_tce_table_free(struct iommu_table *tbl);
+int pnv_tce_set(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
+		unsigned long hpa, unsigned long perm);
+int pnv_tce_grow(struct iommu_table *tbl, unsigned long entry,
+		 unsigned long nr);
+int pnv_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
+		     const struct tce_run *runs, unsigned int nr_runs,
+		     unsigned long perm);
+void pnv_tce_clear_run(struct iommu_table *tbl, unsigned long entry,
+		       unsigned long nr);
+unsigned long pnv_tce_get(struct iommu_table *tbl, long entry);
+
+#endif /* _POWERNV_PCI_IODA_TCE_H */

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Owned TCE tables of a logical partition.
+ */
+#ifndef _PSERIES_TCE_OWNED_H
+#define _PSERIES_TCE_OWNED_H
+
+struct iommu_table;
+struct tce_run;
+
+int pseries_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
+			 const struct tce_run *runs, unsigned int nr_runs,
+			 unsigned long perm);
+void pseries_tce_clear_run(struct iommu_table *tbl, unsigned long entry,
+			   unsigned long nr);
+
+#endif /* _PSERIES_TCE_OWNED_H */

@@ -1,0 +1,15 @@
+// Entries are changed by tce_owner.c alone.
+@@ @@
+- void iommu_flush_tce(...) { ... }
+
+@@ @@
+- void iommu_tce_kill(...) { ... }
+
+@@ @@
+- int iommu_tce_check_ioba(...) { ... }
+
+@@ @@
+- int iommu_tce_check_gpa(...) { ... }
+
+@@ @@
+- long iommu_tce_xchg_no_kill(...) { ... }

@@ -1,0 +1,586 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The first process of a test machine: prepares it, runs what /plan names, and
+ * switches it off.
+ *
+ * Every line of output goes through /dev/kmsg. A line written there reaches
+ * the console whole; one written to the terminal can be cut in two by a
+ * message of the kernel, and a cut result line is a lost result.
+ *
+ * /plan, one item per line:
+ *   mode test | run     one KTAP document, or the plain output of one
+ *   program NAME SECONDS [ARG...]
+ *                       runs /tests/NAME, kills it after SECONDS of silence
+ *   only GLOB           runs only the cases that match
+ *   skip NAME CASE      leaves this case of this program out
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_ITEMS	2048
+#define MAX_ARGS	(2 * MAX_ITEMS + 16)
+/* The kernel cuts records of /dev/kmsg at 1 KiB; leave room for the indent. */
+#define MAX_LINE	900
+#define KSFT_SKIP	4
+#define EDU_VENDOR	0x1234
+#define EDU_DEVICE	0x11e8
+/* How long a killed process may take to go, in seconds. */
+#define DEATH_GRACE	10
+
+struct program {
+	char *name;
+	int seconds;
+	char *args;
+};
+
+struct plan {
+	bool demo;
+	struct program programs[64];
+	int nr_programs;
+	char *only[MAX_ITEMS];
+	int nr_only;
+	char *skip[MAX_ITEMS];
+	int nr_skip;
+};
+
+/* What became of a program. */
+struct outcome {
+	int status;
+	bool silent;	/* killed because it said nothing for too long */
+	bool stuck;	/* did not even die of SIGKILL */
+};
+
+/* Turns a stream of bytes into lines. */
+struct liner {
+	char buf[MAX_LINE + 1];
+	size_t len;
+	void (*line)(struct liner *l, char *text);
+	void *priv;
+};
+
+static int kmsg = -1;
+
+__attribute__((format(printf, 1, 2)))
+static void say(const char *fmt, ...)
+{
+	char buf[MAX_LINE + 100];
+	va_list ap;
+	int n;
+
+	n = snprintf(buf, sizeof(buf), "<5>");
+	va_start(ap, fmt);
+	n += vsnprintf(buf + n, sizeof(buf) - n, fmt, ap);
+	va_end(ap);
+	if (n >= (int)sizeof(buf) - 1)
+		n = sizeof(buf) - 2;
+	/* Without its newline a record waits for the next before it shows. */
+	buf[n++] = '\n';
+
+	/* An interrupted write is no reason to lose the line. */
+	while (write(kmsg, buf, n) < 0 && (errno == EINTR || errno == EAGAIN))
+		;
+}
+
+static void __attribute__((noreturn)) finish(const char *marker)
+{
+	say("powernv-init: %s", marker);
+	sync();
+	reboot(RB_POWER_OFF);
+	for (;;)
+		pause();
+}
+
+static bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	close(fd);
+	return ok;
+}
+
+static unsigned long read_hex(const char *path)
+{
+	char buf[32] = "";
+	int fd = open(path, O_RDONLY);
+
+	if (fd < 0)
+		return 0;
+	if (read(fd, buf, sizeof(buf) - 1) < 0)
+		buf[0] = 0;
+	close(fd);
+	return strtoul(buf, NULL, 16);
+}
+
+static void mount_one(const char *type, const char *dir)
+{
+	mkdir(dir, 0755);
+	if (mount(type, dir, type, 0, NULL) &&
+	    errno != EBUSY && errno != ENODEV)
+		say("# powernv-init: cannot mount %s: %s", dir, strerror(errno));
+}
+
+static void mount_all(void)
+{
+	mkdir("/dev", 0755);
+	mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
+	kmsg = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	mount_one("proc", "/proc");
+	mount_one("sysfs", "/sys");
+	mount_one("debugfs", "/sys/kernel/debug");
+	mount_one("tmpfs", "/tmp");
+	mount_one("tmpfs", "/dev/shm");
+	mount_one("hugetlbfs", "/dev/hugepages");
+	/* Without this the kernel drops lines of a program that prints a lot. */
+	write_file("/proc/sys/kernel/printk_devkmsg", "on");
+}
+
+static void bind_device(const char *name)
+{
+	char path[320];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vendor", name);
+	if (read_hex(path) != EDU_VENDOR)
+		return;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/device", name);
+	if (read_hex(path) != EDU_DEVICE)
+		return;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override",
+		 name);
+	if (!write_file(path, "vfio-pci") ||
+	    !write_file("/sys/bus/pci/drivers_probe", name))
+		say("# powernv-init: cannot bind %s: %s", name, strerror(errno));
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver", name);
+	say("# powernv-init: test device %s %s", name,
+	    access(path, F_OK) ? "has no driver" : "is bound");
+}
+
+static void bind_devices(void)
+{
+	DIR *dir = opendir("/sys/bus/pci/devices");
+	struct dirent *d;
+
+	if (!dir)
+		return;
+	while ((d = readdir(dir)))
+		if (d->d_name[0] != '.')
+			bind_device(d->d_name);
+	closedir(dir);
+}
+
+static void plan_add(char **list, int *nr, char *text)
+{
+	if (*nr == MAX_ITEMS)
+		finish("plan too long");
+	list[(*nr)++] = strdup(text);
+}
+
+static void plan_program(struct plan *plan, char *rest)
+{
+	struct program *p = &plan->programs[plan->nr_programs];
+	int end = 0;
+
+	if (plan->nr_programs == 64 ||
+	    sscanf(rest, "%ms %d%n", &p->name, &p->seconds, &end) != 2)
+		finish("bad plan");
+	p->args = strdup(rest + end);
+	plan->nr_programs++;
+}
+
+static void plan_read(struct plan *plan)
+{
+	FILE *f = fopen("/plan", "r");
+	char line[4096];
+
+	if (!f)
+		finish("no plan");
+	while (fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		if (!strcmp(line, "mode run"))
+			plan->demo = true;
+		else if (!strncmp(line, "program ", 8))
+			plan_program(plan, line + 8);
+		else if (!strncmp(line, "only ", 5))
+			plan_add(plan->only, &plan->nr_only, line + 5);
+		else if (!strncmp(line, "skip ", 5))
+			plan_add(plan->skip, &plan->nr_skip, line + 5);
+	}
+	fclose(f);
+}
+
+static void liner_feed(struct liner *l, const char *data, size_t n)
+{
+	for (; n; n--, data++) {
+		if (*data != '\n' && *data != '\r')
+			l->buf[l->len++] = *data;
+		if (*data != '\n' && l->len < MAX_LINE)
+			continue;
+		l->buf[l->len] = 0;
+		l->line(l, l->buf);
+		l->len = 0;
+	}
+}
+
+static void liner_end(struct liner *l)
+{
+	if (l->len)
+		liner_feed(l, "\n", 1);
+}
+
+static pid_t start(char **argv, int *out)
+{
+	int pipefd[2];
+	pid_t pid;
+
+	if (pipe2(pipefd, O_CLOEXEC))
+		return -1;
+	pid = fork();
+	if (!pid) {
+		int null = open("/dev/null", O_RDONLY);
+
+		setsid();
+		dup2(null, 0);
+		dup2(pipefd[1], 1);
+		dup2(pipefd[1], 2);
+		execv(argv[0], argv);
+		dprintf(2, "# cannot run %s: %s\n", argv[0], strerror(errno));
+		_exit(127);
+	}
+	close(pipefd[1]);
+	*out = pipefd[0];
+	return pid;
+}
+
+static time_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
+}
+
+/* Passes on what is there; false at the end of the stream. */
+static bool pump(int fd, struct liner *l, int wait_ms, bool *got)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	char buf[4096];
+	ssize_t n;
+
+	*got = false;
+	if (poll(&pfd, 1, wait_ms) <= 0)
+		return true;
+	n = read(fd, buf, sizeof(buf));
+	if (n <= 0)
+		return n < 0 && errno == EINTR;
+	liner_feed(l, buf, n);
+	*got = true;
+	return true;
+}
+
+/* A child that is stuck in the kernel never comes back: do not wait for it. */
+static bool reap(pid_t pid, int *status, int seconds)
+{
+	time_t limit = now() + seconds;
+
+	do {
+		if (waitpid(pid, status, WNOHANG) == pid)
+			return true;
+		usleep(10000);
+	} while (now() < limit);
+	return false;
+}
+
+static struct outcome run_argv(char **argv, int seconds, struct liner *l)
+{
+	struct outcome o = { .status = -1 };
+	bool dead = false, got;
+	time_t last = now();
+	int fd;
+	pid_t pid = start(argv, &fd);
+
+	if (pid < 0)
+		return o;
+
+	while (pump(fd, l, 50, &got)) {
+		if (got) {
+			last = now();
+			continue;
+		}
+		/* A grandchild may hold the pipe open: do not wait for it. */
+		if (dead)
+			break;
+		dead = waitpid(pid, &o.status, WNOHANG) == pid;
+		if (!dead && now() - last >= seconds) {
+			o.silent = true;
+			break;
+		}
+	}
+
+	/* Nothing but this process may live on into the next program. */
+	if (dead || (!o.silent && reap(pid, &o.status, seconds))) {
+		kill(-1, SIGKILL);
+	} else {
+		o.silent = true;
+		kill(-1, SIGKILL);
+		o.stuck = !reap(pid, &o.status, DEATH_GRACE);
+	}
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+	pump(fd, l, 0, &got);
+	liner_end(l);
+	close(fd);
+	return o;
+}
+
+/* The cases of a program that are to run, as arguments for it. */
+struct selection {
+	const struct plan *plan;
+	const char *program;
+	char **argv;
+	int argc;
+	/* the fixture that is being listed */
+	char *fixture;
+	char *variants[128];
+	int nr_variants;
+	char *tests[512];
+	int nr_tests;
+};
+
+static bool selected(const struct selection *s, const char *name)
+{
+	char skip[800];
+	int i;
+
+	snprintf(skip, sizeof(skip), "%s %s", s->program, name);
+	for (i = 0; i < s->plan->nr_skip; i++)
+		if (!strcmp(s->plan->skip[i], skip))
+			return false;
+	for (i = 0; i < s->plan->nr_only; i++)
+		if (!fnmatch(s->plan->only[i], name, 0))
+			return true;
+	return !s->plan->nr_only;
+}
+
+static void select_case(struct selection *s, const char *variant,
+			const char *test)
+{
+	char name[512];
+
+	snprintf(name, sizeof(name), "%s%s%s.%s", s->fixture,
+		 variant ? "." : "", variant ?: "", test);
+	if (!selected(s, name) || s->argc + 3 > MAX_ARGS)
+		return;
+	s->argv[s->argc++] = "-r";
+	s->argv[s->argc++] = strdup(name);
+}
+
+static void select_fixture(struct selection *s)
+{
+	int v, t;
+
+	for (t = 0; t < s->nr_tests; t++) {
+		if (!s->nr_variants)
+			select_case(s, NULL, s->tests[t]);
+		for (v = 0; v < s->nr_variants; v++)
+			select_case(s, s->variants[v], s->tests[t]);
+	}
+	s->nr_tests = 0;
+	s->nr_variants = 0;
+}
+
+/*
+ * The test harness lists a fixture as a table of three columns: its name (in
+ * the first line only), its variants, its tests. The last two run side by
+ * side, and either may be the longer; a line without a test ends in a blank.
+ */
+static void list_line(struct liner *l, char *line)
+{
+	struct selection *s = l->priv;
+	bool has_test = line[0] && line[strlen(line) - 1] != ' ';
+	char *a = NULL, *b = NULL;
+	int start = 0;
+
+	if (line[0] == '#' || line[0] == '-' || !line[0])
+		return;
+	if (line[0] != ' ') {
+		select_fixture(s);
+		if (sscanf(line, "%ms%n", &s->fixture, &start) != 1)
+			return;
+	}
+	if (sscanf(line + start, "%ms %ms", &a, &b) < 1)
+		return;
+	if ((b || !has_test) && s->nr_variants < 128)
+		s->variants[s->nr_variants++] = a;
+	if (has_test && s->nr_tests < 512)
+		s->tests[s->nr_tests++] = b ?: a;
+}
+
+/* Returns false when the program has cases, but none that is wanted. */
+static bool select_cases(const struct plan *plan, const char *name,
+			 char **argv, int *argc)
+{
+	struct selection s = {
+		.plan = plan, .program = name, .argv = argv, .argc = *argc,
+	};
+	struct liner l = { .line = list_line, .priv = &s };
+	char *list_argv[3] = { argv[0], "-l" };
+
+	run_argv(list_argv, 20, &l);
+	select_fixture(&s);
+	if (s.argc == *argc)
+		return false;
+	*argc = s.argc;
+	return true;
+}
+
+static int build_argv(const struct program *p, char **argv)
+{
+	static char path[256];
+	char *args = strdup(p->args);
+	char *word;
+	int argc = 1;
+
+	snprintf(path, sizeof(path), "/tests/%s", p->name);
+	argv[0] = path;
+	for (word = strtok(args, " "); word; word = strtok(NULL, " "))
+		if (argc < 16)
+			argv[argc++] = word;
+	argv[argc] = NULL;
+	return argc;
+}
+
+/*
+ * A program's output becomes a subtest: indented, under one header. Its own
+ * header goes, as the parser wants the name right behind the version.
+ */
+struct subtest {
+	const char *name;
+	bool started;
+};
+
+static void test_line(struct liner *l, char *line)
+{
+	struct subtest *t = l->priv;
+
+	if (!t->started && (!strncmp(line, "TAP version ", 12) ||
+			    !strncmp(line, "KTAP version ", 13))) {
+		t->started = true;
+		say("    KTAP version 1");
+		say("    # Subtest: %s", t->name);
+	} else if (t->started) {
+		say("    %s", line);
+	} else {
+		say("    # %s", line);
+	}
+}
+
+static const char *directive(const struct outcome *o, char *buf, size_t size)
+{
+	if (o->stuck)
+		return " # stuck in the kernel, does not die";
+	if (o->silent)
+		return " # killed, silent for too long";
+	if (WIFSIGNALED(o->status))
+		snprintf(buf, size, " # killed by signal %d",
+			 WTERMSIG(o->status));
+	else if (WEXITSTATUS(o->status) == KSFT_SKIP)
+		return " # SKIP";
+	else if (WEXITSTATUS(o->status))
+		snprintf(buf, size, " # exit status %d",
+			 WEXITSTATUS(o->status));
+	else
+		return "";
+	return buf;
+}
+
+static void run_test(const struct plan *plan, const struct program *p, int nr)
+{
+	static char *argv[MAX_ARGS];
+	struct subtest t = { .name = p->name };
+	struct liner l = { .line = test_line, .priv = &t };
+	struct outcome o;
+	char buf[64];
+	int argc = build_argv(p, argv);
+	bool ok;
+
+	say("    # powernv-init: program %s", p->name);
+	if ((plan->nr_only || plan->nr_skip) &&
+	    !select_cases(plan, p->name, argv, &argc)) {
+		say("ok %d %s # SKIP no case selected", nr, p->name);
+		return;
+	}
+	argv[argc] = NULL;
+	o = run_argv(argv, p->seconds, &l);
+	ok = !o.silent && WIFEXITED(o.status) &&
+	     (!WEXITSTATUS(o.status) || WEXITSTATUS(o.status) == KSFT_SKIP);
+	say("%s %d %s%s", ok ? "ok" : "not ok", nr, p->name,
+	    directive(&o, buf, sizeof(buf)));
+	if (o.stuck)
+		finish("stuck");
+}
+
+static void run_tests(const struct plan *plan)
+{
+	int i;
+
+	say("KTAP version 1");
+	say("1..%d", plan->nr_programs);
+	for (i = 0; i < plan->nr_programs; i++)
+		run_test(plan, &plan->programs[i], i + 1);
+	finish("end");
+}
+
+static void demo_line(struct liner *l __attribute__((unused)), char *line)
+{
+	say("run| %s", line);
+}
+
+static void run_demo(const struct plan *plan)
+{
+	struct liner l = { .line = demo_line };
+	static char *argv[MAX_ARGS];
+	struct outcome o;
+
+	if (plan->nr_programs != 1)
+		finish("bad plan");
+	build_argv(&plan->programs[0], argv);
+	o = run_argv(argv, plan->programs[0].seconds, &l);
+	say("powernv-init: status %d", o.silent || !WIFEXITED(o.status) ?
+	    255 : WEXITSTATUS(o.status));
+	finish("end");
+}
+
+int main(void)
+{
+	static struct plan plan;
+
+	mount_all();
+	setenv("PATH", "/tests:/bin:/sbin", 1);
+	setenv("HOME", "/tmp", 1);
+	bind_devices();
+	plan_read(&plan);
+	if (plan.demo)
+		run_demo(&plan);
+	run_tests(&plan);
+	return 0;
+}

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Turns the console of a test machine into results.
+
+The KTAP documents are read by the kernel's own parser (tools/testing/kunit of
+the kernel tree). What the kernel itself says is read here: any sign of trouble
+counts as a failed test, whatever the programs report.
+"""
+import io
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+
+# The kernel's own words for trouble. Lines of test programs are indented and
+# are not looked at, so that a test may quote any of them.
+TROUBLE = re.compile(
+    r'WARNING: |BUG: |kernel BUG|Oops|Kernel panic|soft lockup|hard LOCKUP|'
+    r'detected stall|rcu: INFO: .*stall|rcu_sched kthread|Watchdog .* detected|'
+    r'possible recursive locking|possible circular locking|'
+    r'possible deadlock|inconsistent lock state|suspicious RCU usage|'
+    r'suspicious rcu|lock held when returning|held lock freed|'
+    r'invalid wait context|bad unlock balance|MAX_LOCK|'
+    r'sleeping function called|scheduling while atomic|UBSAN|KASAN|KCSAN|KFENCE|'
+    r'blocked for more than|kmemleak: .*new suspected|refcount_t:|'
+    r'list_add corruption|list_del corruption|Bad page|Bad rss|'
+    r'messages dropped|Unrecoverable|Machine Check|general protection|'
+    r'Unable to handle kernel|Kernel access of bad area|'
+    r'unreferenced object|use-after-free')
+# A trace without one of the words above; with one, it belongs to that.
+TRACE = re.compile(r'Call Trace:')
+# Lines that one report spreads over; a second match inside it is the same.
+REPORT_LINES = 80
+STAMP = re.compile(r'^(<\d+>)?\[ *\d+\.\d+\](\[[^]]*\])? ?')
+
+BOOTED = re.compile(r'Linux version ')
+MARKER = 'powernv-init: '
+RUNNING = re.compile(r'^ {4}# +RUN +(\S+)')
+PROGRAM = re.compile(r'^ {4}# powernv-init: program (\S+)')
+ENDED = re.compile(r'^(ok|not ok) \d+ (\S+)')
+CASE = re.compile(r'^ {4}(ok|not ok) \d+ (?:- )?(\S+)')
+DOCUMENT = re.compile(r'^KTAP version \d+$')
+PLAN = re.compile(r'^1\.\.(\d+)')
+IDLE = re.compile(r'^(ok) \d+ (\S+) # SKIP no case selected')
+
+
+@dataclass
+class Result:
+    """What one boot, or several added up, has shown."""
+    passed: list = field(default_factory=list)
+    failed: list = field(default_factory=list)
+    skipped: list = field(default_factory=list)
+    marker: str = ''        # the last word of the machine's first process
+    running: str = ''       # the case that ran when the console ended
+    program: str = ''
+    done: list = field(default_factory=list)     # (program, case) that ended
+    lost: list = field(default_factory=list)     # (program, case) that did not
+    status: int = -1        # of the demonstration
+
+    def add(self, other, prefix=''):
+        for name in ('passed', 'failed', 'skipped'):
+            getattr(self, name).extend(
+                prefix + n for n in getattr(other, name))
+
+    def good(self):
+        return bool(self.passed) and not self.failed
+
+    def summary(self):
+        return f'{len(self.passed)} passed, {len(self.failed)} failed'
+
+
+def clean(text):
+    """The console's lines, without carriage returns and time stamps."""
+    lines = []
+    for line in text.replace('\r', '').split('\n'):
+        lines.append(STAMP.sub('', line))
+    return lines
+
+
+def kernel_lines(lines):
+    """Leaves out the firmware, whose words are not the kernel's."""
+    for i, line in enumerate(lines):
+        if BOOTED.search(line):
+            return lines[i:]
+    return []
+
+
+def trouble(lines):
+    """One entry for each report of the kernel: (line number, line)."""
+    found = []
+    last = -REPORT_LINES
+    for i, line in enumerate(lines):
+        if line.startswith('    '):
+            continue
+        hit = TROUBLE.search(line)
+        if not hit and not TRACE.search(line):
+            continue
+        if i - last >= REPORT_LINES or (hit and DISTINCT.search(line)):
+            found.append((i, line.strip()))
+            last = i
+    return found
+
+
+# The first line of a report; another one starts another report.
+DISTINCT = re.compile(r'^(WARNING: |BUG: |kernel BUG|UBSAN: |INFO: task)')
+
+
+def documents(lines):
+    """Splits at each KTAP header that is not indented."""
+    docs = []
+    for line in lines:
+        if DOCUMENT.match(line):
+            docs.append([])
+        if docs:
+            docs[-1].append(line)
+    # A kernel with KUnit and no suites prints an empty document.
+    return [d for d in docs if not (len(d) > 1 and d[1] == '1..0')]
+
+
+def load_parser(kernel_tree):
+    path = os.path.join(kernel_tree, 'tools', 'testing', 'kunit')
+    if not os.path.exists(os.path.join(path, 'kunit_parser.py')):
+        raise FileNotFoundError(f'no kunit_parser.py in {path}')
+    if path not in sys.path:
+        sys.path.insert(0, path)
+    sys.dont_write_bytecode = True
+    import kunit_parser
+    # It prints while it parses; what is printed here is ours to choose.
+    kunit_parser.stdout._output = io.StringIO()
+    return kunit_parser
+
+
+def walk(parser, test, path, result):
+    """Sorts the leaves below test; returns how many of them failed."""
+    state = parser.TestStatus
+    name = '.'.join(path) or 'main'
+    failed = 0
+    if test.subtests:
+        for sub in test.subtests:
+            # The parser makes up a nameless one for what is missing.
+            if sub.name:
+                failed += walk(parser, sub, path + [sub.name], result)
+        bad = test.status not in (state.SUCCESS, state.SKIPPED)
+        # A program can fail after its last case has passed.
+        if path and bad and not failed:
+            result.failed.append(name + ': failed as a whole')
+            failed = 1
+    elif test.status == state.SUCCESS:
+        result.passed.append(name)
+    elif test.status == state.SKIPPED:
+        result.skipped.append(name)
+    else:
+        why = ': ran no test' if test.status == state.NO_TESTS else ''
+        result.failed.append(name + why)
+        failed = 1
+    return failed
+
+
+def parse_document(parser, doc, result):
+    mine = Result()
+    test = parser.parse_run_tests(doc)
+    walk(parser, test, [], mine)
+    # The parser notes broken plans and numbers as errors. Where a case has
+    # failed already they are its echo; where none has, they are the failure.
+    if test.counts.errors and not mine.failed:
+        mine.failed.append('KTAP: output does not match its plan')
+    if not any(PLAN.match(line) for line in doc):
+        mine.failed.append('KTAP: no plan')
+    # A program that a filter left without cases is not a skipped test.
+    idle = {m.group(2) for m in map(IDLE.match, doc) if m}
+    mine.skipped = [n for n in mine.skipped if n not in idle]
+    result.add(mine)
+
+
+def follow(lines, result):
+    """Finds out which cases have ended, and which one had not."""
+    for line in lines:
+        m = PROGRAM.match(line)
+        if m:
+            result.program, result.running = m.group(1), ''
+        m = ENDED.match(line)
+        if m and result.running:
+            result.lost.append((result.program, result.running))
+            result.running = ''
+        m = RUNNING.match(line)
+        if m:
+            result.running = m.group(1)
+        m = CASE.match(line)
+        if m:
+            result.done.append((result.program, m.group(2)))
+            result.running = ''
+        if line.startswith(MARKER):
+            word = line[len(MARKER):]
+            if word.startswith('status '):
+                result.status = int(word.split()[1])
+            else:
+                result.marker = word
+    if result.running:
+        result.lost.append((result.program, result.running))
+
+
+def where(lines, upto):
+    """The case that ran at this line of the console."""
+    seen = Result()
+    follow(lines[:upto], seen)
+    if seen.running or seen.program:
+        return f' (near {seen.program} {seen.running})'.replace(' )', ')')
+    return ''
+
+
+def judge(text, kernel_tree, demo=False):
+    """The result of one boot, from its console."""
+    lines = kernel_lines(clean(text))
+    result = Result()
+    follow(lines, result)
+    if not demo:
+        parser = load_parser(kernel_tree)
+        for doc in documents(lines):
+            parse_document(parser, doc, result)
+        for program, case in result.lost:
+            name = f'{program}.{case}: no result'
+            # The parser has seen the program fail, which is not the point.
+            whole = f'{program}: failed as a whole'
+            result.failed = [n for n in result.failed if n != whole] + [name]
+    for i, line in trouble(lines):
+        result.failed.append('kernel: ' + line[:160] + where(lines, i))
+    if not lines:
+        result.failed.append('machine: the kernel did not start')
+    elif result.marker != 'end':
+        at = where(lines, len(lines))
+        what = result.marker or 'no end marker'
+        result.failed.append(f'machine: {what}{at}')
+    if not demo and not result.passed and not result.failed:
+        result.failed.append('no test ran')
+    return result

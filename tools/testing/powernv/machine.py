@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A test machine: its initramfs, its QEMU, its console."""
+import ctypes
+import gzip
+import os
+import selectors
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+
+import ktap
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
+BUILD = os.path.join(TOP, 'build')
+CROSS = os.environ.get('CROSS_COMPILE', 'powerpc64le-linux-gnu-')
+QEMU = os.environ.get('QEMU', 'qemu-system-ppc64')
+EDU = 'edu,dma_mask=0xffffffffffffffff'
+
+# name: (QEMU's machine, devices, words for the kernel)
+# Two test devices, each behind a host bridge of its own: two IOMMU groups.
+POWERNV_DEVICES = [f'{EDU},bus=pcie.0', f'{EDU},bus=pcie.1']
+PSERIES_DEVICES = ['spapr-pci-host-bridge,index=1,id=phb1',
+                   f'{EDU},bus=pci.0', f'{EDU},bus=phb1.0']
+MACHINES = {
+    'powernv9': ('powernv9', POWERNV_DEVICES, ''),
+    'powernv9-hash': ('powernv9', POWERNV_DEVICES, 'disable_radix'),
+    'powernv8': ('powernv8', POWERNV_DEVICES, ''),
+    'powernv10': ('powernv10', POWERNV_DEVICES, ''),
+    'pseries': ('pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,'
+                'cap-ccf-assist=off', PSERIES_DEVICES, ''),
+}
+
+
+class Missing(Exception):
+    """Something that a machine is made of is not there."""
+
+
+@dataclass
+class Spec:
+    """One boot."""
+    machine: str = 'powernv9'
+    kernel: str = os.path.join(BUILD, 'k64', 'vmlinux')
+    tree: str = os.path.join(BUILD, 'linux')
+    tests_dir: str = os.path.join(BUILD, 'tests')
+    smp: int = 4
+    icount: bool = False
+    mem: str = '4G'
+    tests: list = field(default_factory=list)       # empty: all
+    filters: list = field(default_factory=list)     # globs of case names
+    skip: list = field(default_factory=list)        # (program, case)
+    args: str = ''
+    append: str = ''
+    extra_qemu: list = field(default_factory=list)
+    demo: str = ''
+    timeout: int = 600          # of the boot, seconds
+    quiet: int = 150            # of silence on the console, seconds
+    test_timeout: int = 120     # of silence of one program, guest's seconds
+    log: str = ''
+    label: str = ''
+    verbose: bool = False
+
+    def name(self):
+        return self.label or self.machine
+
+
+# --- initramfs ---------------------------------------------------------------
+
+def cpio_entry(name, mode, data=b''):
+    """One file in the format that Documentation/driver-api/early-userspace
+    calls newc."""
+    raw = name.encode() + b'\0'
+    header = '070701' + ''.join(f'{n:08x}' for n in (
+        0, mode, 0, 0, 2 if stat.S_ISDIR(mode) else 1, 0, len(data),
+        0, 0, 0, 0, len(raw), 0))
+    out = header.encode() + raw
+    out += b'\0' * (-len(out) % 4)
+    return out + data + b'\0' * (-len(data) % 4)
+
+
+def build_init():
+    source = os.path.join(HERE, 'init.c')
+    target = os.path.join(BUILD, 'init')
+    if os.path.exists(target) and \
+            os.path.getmtime(target) >= os.path.getmtime(source):
+        return target
+    compiler = CROSS + 'gcc'
+    if not shutil.which(compiler):
+        raise Missing(f'{compiler}: run tools/testing/powernv/setup')
+    os.makedirs(BUILD, exist_ok=True)
+    new = f'{target}.{os.getpid()}'
+    subprocess.run([compiler, '-O2', '-Wall', '-Wextra', '-static',
+                    '-o', new, source], check=True)
+    os.replace(new, target)
+    return target
+
+
+def executables(folder):
+    names = []
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            names.append(name)
+    return sorted(names)
+
+
+def test_names(folder):
+    """The test programs; .list, where there is one, tells them from others."""
+    names = executables(folder)
+    path = os.path.join(folder, '.list')
+    if not os.path.exists(path):
+        return names
+    with open(path, encoding='utf-8') as f:
+        listed = set(f.read().split())
+    lost = sorted(listed - set(names))
+    if lost:
+        raise Missing(f'not built: {", ".join(lost)}; run make tests')
+    return sorted(listed)
+
+
+def programs(spec):
+    """What this boot runs, in order."""
+    if not os.path.isdir(spec.tests_dir):
+        raise Missing(f'no test programs in {spec.tests_dir}: run make tests')
+    if spec.demo:
+        wanted, known = [spec.demo], executables(spec.tests_dir)
+    else:
+        known = test_names(spec.tests_dir)
+        wanted = spec.tests or known
+    unknown = [n for n in wanted if n not in known]
+    if unknown or not wanted:
+        raise Missing(f'no test program {", ".join(unknown)}; there are: ' +
+                      (', '.join(known) or 'none'))
+    return wanted
+
+
+def plan_text(spec, names):
+    """See init.c for the format."""
+    lines = ['mode run' if spec.demo else 'mode test']
+    lines += [f'program {n} {spec.test_timeout} {spec.args}'.rstrip()
+              for n in names]
+    lines += [f'only {g}' for g in spec.filters]
+    lines += [f'skip {p} {c}' for p, c in spec.skip]
+    return '\n'.join(lines) + '\n'
+
+
+def make_initramfs(spec, path):
+    names = programs(spec)
+    with gzip.open(path, 'wb', compresslevel=1) as out:
+        for d in ('dev', 'proc', 'sys', 'tmp', 'tests'):
+            out.write(cpio_entry(d, 0o40755))
+        with open(build_init(), 'rb') as f:
+            out.write(cpio_entry('init', 0o100755, f.read()))
+        out.write(cpio_entry('plan', 0o100644,
+                             plan_text(spec, names).encode()))
+        # A test may need a helper beside it, so all of the directory goes in.
+        for name in executables(spec.tests_dir):
+            with open(os.path.join(spec.tests_dir, name), 'rb') as f:
+                out.write(cpio_entry('tests/' + name, 0o100755, f.read()))
+        out.write(cpio_entry('TRAILER!!!', 0))
+    return names
+
+
+# --- QEMU --------------------------------------------------------------------
+
+def command(spec, initrd):
+    machine, devices, words = MACHINES[spec.machine]
+    append = ' '.join(w for w in (
+        'console=hvc0 printk.devkmsg=on', words, spec.append) if w)
+    cmd = [QEMU, '-M', machine, '-m', spec.mem, '-nographic', '-net', 'none',
+           '-no-reboot', '-kernel', spec.kernel, '-initrd', initrd,
+           '-append', append]
+    if spec.icount:
+        # One virtual nanosecond is one instruction; needs a single CPU.
+        cmd += ['-icount', 'shift=0,sleep=off', '-smp', '1']
+    else:
+        cmd += ['-smp', str(spec.smp)]
+    if spec.machine == 'pseries':
+        cmd += ['-vga', 'none']     # its firmware image is another package
+    for d in devices:
+        cmd += ['-device', d]
+    return cmd + spec.extra_qemu
+
+
+def die_with_parent():
+    """No emulator outlives the program that waits for it."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)      # PR_SET_PDEATHSIG
+
+
+class Console:
+    """Follows the lines of a machine while it runs."""
+
+    def __init__(self, spec):
+        self.spec = spec
+        self.start = time.monotonic()
+        self.rest = b''
+        self.text = []
+        self.case = ''
+        self.ended = False
+
+    def say(self, line):
+        print(f'{self.spec.name()} {time.monotonic() - self.start:5.0f}s  '
+              f'{line}', flush=True)
+
+    def feed(self, data):
+        *lines, self.rest = (self.rest + data).split(b'\n')
+        for raw in lines:
+            self.line(raw.decode(errors='replace').rstrip('\r'))
+
+    def line(self, line):
+        self.text.append(line)
+        line = ktap.STAMP.sub('', line)
+        if line.startswith(ktap.MARKER) and 'status' not in line:
+            self.ended = True
+        if self.spec.verbose:
+            print(f'{self.spec.name()}| {line}', flush=True)
+        elif line.startswith('run| '):
+            print(line[5:], flush=True)
+        elif not self.spec.demo:
+            self.progress(line)
+
+    def progress(self, line):
+        m = ktap.CASE.match(line)
+        if m:
+            self.say(line.strip())
+        elif ktap.BOOTED.match(line):
+            self.say('kernel started')
+        elif line.startswith('not ok ') or (
+                not line.startswith('    ') and ktap.TROUBLE.search(line)):
+            self.say(line.strip()[:160])
+
+
+def watch(proc, console, log):
+    """Passes on the console until the machine ends.
+
+    Returns None when QEMU has ended by itself, '' when it was to be helped
+    after its last word, else what went wrong.
+    """
+    spec = console.spec
+    selector = selectors.DefaultSelector()
+    selector.register(proc.stdout, selectors.EVENT_READ)
+    last = time.monotonic()
+    ended = 0
+    while True:
+        now = time.monotonic()
+        if now - console.start > spec.timeout:
+            return f'time limit of {spec.timeout} s'
+        if now - last > spec.quiet:
+            return f'nothing on the console for {spec.quiet} s'
+        # The last word is said; a machine that does not go is helped.
+        if console.ended and not ended:
+            ended = now
+        if ended and now - ended > 20:
+            return ''
+        if not selector.select(1):
+            continue
+        data = os.read(proc.stdout.fileno(), 65536)
+        if not data:
+            return None
+        last = now
+        log.write(data)
+        log.flush()
+        console.feed(data)
+
+
+def boot(spec):
+    """Runs one machine to its end and judges it."""
+    for what in (spec.kernel,):
+        if not os.path.exists(what):
+            raise Missing(f'no kernel {what}: run make kernel')
+    if not shutil.which(QEMU):
+        raise Missing(f'{QEMU}: run tools/testing/powernv/setup')
+    log_path = spec.log or os.path.join(BUILD, 'log', spec.name() + '.log')
+    os.makedirs(os.path.dirname(os.path.abspath(log_path)), exist_ok=True)
+    console = Console(spec)
+    with tempfile.TemporaryDirectory(prefix='powernv-') as tmp, \
+            open(log_path, 'wb') as log:
+        initrd = os.path.join(tmp, 'initrd.gz')
+        make_initramfs(spec, initrd)
+        proc = subprocess.Popen(
+            command(spec, initrd), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            preexec_fn=die_with_parent)
+        try:
+            why = watch(proc, console, log)
+            if why is None:
+                proc.wait(10)
+        except subprocess.TimeoutExpired:
+            why = 'QEMU closed its output and stays'
+        finally:
+            proc.kill()
+            proc.wait()
+        console.feed(b'\n')
+    result = ktap.judge('\n'.join(console.text), spec.tree, bool(spec.demo))
+    if why:
+        result.failed.append(f'machine: {why}')
+    if why is None and proc.returncode:
+        tail = [l for l in console.text if l.strip()][-3:]
+        result.failed.append(f'machine: QEMU exit status {proc.returncode}: ' +
+                             ' / '.join(tail))
+    return result
+
+
+def resume(spec, most=60):
+    """Boots again for the cases that a crash or a hang has kept from running.
+
+    Returns the sum. What had no result in one boot is not tried again.
+    """
+    total = ktap.Result()
+    log = spec.log or os.path.join(BUILD, 'log', spec.name() + '.log')
+    names = programs(spec)
+    for nr in range(1, most + 1):
+        spec.log = log if nr == 1 else f'{log}.{nr}'
+        spec.tests = names
+        result = boot(spec)
+        total.add(result)
+        spec.skip += result.done + result.lost
+        names = unfinished(names, result)
+        if not names:
+            break
+        lost = ', '.join('.'.join(l) for l in result.lost) or result.program
+        print(f'{spec.name()}: {lost} did not end; another boot for the rest',
+              flush=True)
+    spec.log = log
+    return total
+
+
+def unfinished(names, result):
+    """The programs that still have cases to run."""
+    left = {program for program, _ in result.lost}
+    if result.marker != 'end':
+        if result.program not in names:
+            return []           # it did not get as far as a test
+        at = names.index(result.program)
+        left.update(names[at + 1:])
+        # Try it again only if that leads further than this time.
+        if result.done and result.done[-1][0] == result.program:
+            left.add(result.program)
+    return [n for n in names if n in left]
+
+
+def main_error(error):
+    print(f'error: {error}', file=sys.stderr)
+    return 2

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What goes around each test: it ends with every charge and every pinned page
+ * given back, and without a warning from the kernel.
+ */
+#ifndef SPAPR_HARNESS_H
+#define SPAPR_HARNESS_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
+#include "../../kselftest_harness.h"
+#include "spapr_util.h"
+
+#define READ_WRITE	(REACH_READ | REACH_WRITE)
+
+static inline void expect_usage(struct __test_metadata *_metadata,
+				const struct usage *was)
+{
+	EXPECT_EQ(was->locked_kb, locked_kb());
+	EXPECT_EQ(was->pinned, pinned_pages_settle(was->pinned));
+	EXPECT_EQ(was->taint, kernel_taint());
+}
+
+#endif

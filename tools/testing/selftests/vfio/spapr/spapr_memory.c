@@ -1,0 +1,538 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Registered memory: what can be registered, what it costs, and when it can be
+ * unregistered. A region names the pages that it has pinned, whatever the
+ * process does to its mappings afterwards.
+ */
+#include <sys/mman.h>
+
+#include "spapr_one_group.h"
+
+#define KB(bytes)	((long)((bytes) / 1024))
+
+/* A refused REGISTER, without any effect. */
+static void refused(struct __test_metadata *_metadata, int c, int error,
+		    const void *ua, uint64_t size)
+{
+	struct usage was = usage_now();
+
+	EXPECT_EQ(-error, spapr_register(c, ua, size)) {
+		TH_LOG("REGISTER %p size %#lx", ua, (long)size);
+	}
+	expect_usage(_metadata, &was);
+}
+
+TEST_F(one_group, charge)
+{
+	size_t size = 16 * SZ_64K;
+	char *buf = buf_alloc(size, page_size);
+	char *other = buf_alloc(page_size, page_size);
+
+	ASSERT_EQ(0, spapr_register(self->c, buf, size));
+	EXPECT_EQ(self->was.locked_kb + KB(size), locked_kb());
+	EXPECT_EQ(self->was.pinned + size / page_size, pinned_pages());
+	ASSERT_EQ(0, spapr_register(self->c, other, page_size));
+	EXPECT_EQ(self->was.locked_kb + KB(size + page_size), locked_kb());
+
+	ASSERT_EQ(0, spapr_unregister(self->c, buf, size));
+	EXPECT_EQ(self->was.locked_kb + KB(page_size), locked_kb());
+	EXPECT_EQ(self->was.pinned + 1,
+		  pinned_pages_settle(self->was.pinned + 1));
+	ASSERT_EQ(0, spapr_unregister(self->c, other, page_size));
+	expect_usage(_metadata, &self->was);
+}
+
+/* What the last user leaves registered goes with the container. */
+TEST_F(one_group, closed_with_regions)
+{
+	char *buf = buf_alloc(8 * page_size, page_size);
+	int i;
+
+	for (i = 0; i < 8; i += 2) {
+		ASSERT_EQ(0, spapr_register(self->c, buf + i * page_size,
+					    page_size));
+	}
+	ASSERT_EQ(0, spapr_map(self->c, 0, buf, SZ_4K));
+	EXPECT_LT(self->was.locked_kb + KB(4 * page_size), locked_kb());
+}
+
+TEST_F(one_group, register_misaligned)
+{
+	char *buf = buf_alloc(4 * page_size, page_size);
+
+	refused(_metadata, self->c, EINVAL, buf + 1, page_size);
+	refused(_metadata, self->c, EINVAL, buf + page_size / 2, page_size);
+	refused(_metadata, self->c, EINVAL, buf, page_size + 1);
+	refused(_metadata, self->c, EINVAL, buf, page_size / 2);
+	refused(_metadata, self->c, EINVAL, buf + page_size / 2, page_size / 2);
+}
+
+TEST_F(one_group, register_empty)
+{
+	char *buf = buf_alloc(page_size, page_size);
+
+	refused(_metadata, self->c, EINVAL, buf, 0);
+	refused(_metadata, self->c, EINVAL, NULL, 0);
+}
+
+TEST_F(one_group, register_wraps)
+{
+	char *buf = buf_alloc(page_size, page_size);
+	uint64_t last = -page_size;
+
+	refused(_metadata, self->c, EINVAL, (void *)last, page_size);
+	refused(_metadata, self->c, EINVAL, (void *)last, 2 * page_size);
+	refused(_metadata, self->c, EINVAL, buf, last);
+}
+
+/* No size makes the kernel stumble. */
+TEST_F(one_group, register_huge)
+{
+	char *buf = buf_alloc(page_size, page_size);
+	struct usage was = usage_now();
+	int shift;
+
+	for (shift = 40; shift < 64; shift++) {
+		EXPECT_GT(0, spapr_register(self->c, buf, 1UL << shift)) {
+			TH_LOG("size 1 << %d", shift);
+		}
+	}
+	expect_usage(_metadata, &was);
+}
+
+TEST_F(one_group, register_overlap)
+{
+	char *buf = buf_alloc(8 * page_size, page_size);
+
+	ASSERT_EQ(0, spapr_register(self->c, buf + 2 * page_size,
+				    4 * page_size));
+	/* over the start, the end, both, and inside */
+	refused(_metadata, self->c, EINVAL, buf, 3 * page_size);
+	refused(_metadata, self->c, EINVAL, buf + 5 * page_size, 3 * page_size);
+	refused(_metadata, self->c, EINVAL, buf, 8 * page_size);
+	refused(_metadata, self->c, EINVAL, buf + 3 * page_size, page_size);
+	/* same start, same end */
+	refused(_metadata, self->c, EINVAL, buf + 2 * page_size, page_size);
+	refused(_metadata, self->c, EINVAL, buf + 2 * page_size, 5 * page_size);
+	refused(_metadata, self->c, EINVAL, buf + 5 * page_size, page_size);
+	/* neighbours are none of its business */
+	EXPECT_EQ(0, spapr_register(self->c, buf, 2 * page_size));
+	EXPECT_EQ(0, spapr_register(self->c, buf + 6 * page_size,
+				    2 * page_size));
+}
+
+TEST_F(one_group, register_twice)
+{
+	char *buf = buf_alloc(4 * page_size, page_size);
+
+	ASSERT_EQ(0, spapr_register(self->c, buf, 4 * page_size));
+	refused(_metadata, self->c, EBUSY, buf, 4 * page_size);
+	refused(_metadata, self->c, EBUSY, buf, 4 * page_size);
+	/* Refused, so counted once */
+	EXPECT_EQ(0, spapr_unregister(self->c, buf, 4 * page_size));
+	expect_usage(_metadata, &self->was);
+	EXPECT_EQ(-ENOENT, spapr_unregister(self->c, buf, 4 * page_size));
+	EXPECT_EQ(0, spapr_register(self->c, buf, 4 * page_size));
+}
+
+TEST_F(one_group, register_hole)
+{
+	char *buf = buf_alloc(8 * page_size, page_size);
+
+	ASSERT_EQ(0, munmap(buf + 4 * page_size, page_size));
+	/* at the start, in the middle and at the end */
+	refused(_metadata, self->c, EFAULT, buf + 4 * page_size, page_size);
+	refused(_metadata, self->c, EFAULT, buf + 4 * page_size, 2 * page_size);
+	refused(_metadata, self->c, EFAULT, buf, 8 * page_size);
+	refused(_metadata, self->c, EFAULT, buf, 5 * page_size);
+	refused(_metadata, self->c, EFAULT, NULL, page_size);
+}
+
+TEST_F(one_group, register_no_access)
+{
+	char *buf = buf_alloc(4 * page_size, page_size);
+
+	ASSERT_EQ(0, mprotect(buf + page_size, page_size, PROT_NONE));
+	refused(_metadata, self->c, EFAULT, buf + page_size, page_size);
+	refused(_metadata, self->c, EFAULT, buf, 4 * page_size);
+}
+
+/* Devices write, so memory is pinned for writing. */
+TEST_F(one_group, register_read_only)
+{
+	char *buf = buf_alloc(4 * page_size, page_size);
+
+	buf_tag(buf, 4 * page_size);
+	ASSERT_EQ(0, mprotect(buf + 2 * page_size, page_size, PROT_READ));
+	refused(_metadata, self->c, EFAULT, buf + 2 * page_size, page_size);
+	refused(_metadata, self->c, EFAULT, buf, 4 * page_size);
+	EXPECT_EQ(0, spapr_register(self->c, buf, 2 * page_size));
+}
+
+/* A device's registers are no memory. */
+TEST_F(one_group, register_device)
+{
+	ASSERT_EQ(0, edu_open(&self->edu));
+	refused(_metadata, self->c, EFAULT, (void *)self->edu.bar, page_size);
+}
+
+TEST_F(one_group, unregister_unknown)
+{
+	char *buf = buf_alloc(4 * page_size, page_size);
+
+	ASSERT_EQ(0, spapr_register(self->c, buf, 2 * page_size));
+	EXPECT_EQ(-ENOENT, spapr_unregister(self->c, buf, page_size));
+	EXPECT_EQ(-ENOENT, spapr_unregister(self->c, buf, 3 * page_size));
+	EXPECT_EQ(-ENOENT, spapr_unregister(self->c, buf + page_size,
+					    page_size));
+	EXPECT_EQ(-ENOENT, spapr_unregister(self->c, buf + 2 * page_size,
+					    2 * page_size));
+	EXPECT_EQ(-EINVAL, spapr_unregister(self->c, buf + 1, 2 * page_size));
+	EXPECT_EQ(-EINVAL, spapr_unregister(self->c, buf, 2 * page_size + 1));
+	EXPECT_EQ(self->was.locked_kb + KB(2 * page_size), locked_kb());
+	EXPECT_EQ(0, spapr_unregister(self->c, buf, 2 * page_size));
+}
+
+/* Refused while mapped, and nothing comes of having asked. */
+TEST_F(one_group, unregister_mapped)
+{
+	size_t size = 4 * SZ_64K;
+	char *buf = buf_alloc(size, page_size);
+	struct probe probe;
+	long locked, i;
+
+	ASSERT_EQ(0, probe_init(&probe, self->c, &self->edu, self->last));
+	ASSERT_EQ(0, spapr_register(self->c, buf, size));
+	ASSERT_EQ(0, spapr_map(self->c, 0, buf, 2 * SZ_4K));
+	locked = locked_kb();
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(-EBUSY, spapr_unregister(self->c, buf, size));
+	}
+	EXPECT_EQ(locked, locked_kb());
+	EXPECT_EQ(READ_WRITE, probe_reach(&probe, 0, buf));
+
+	/* It can still be mapped, and it counts */
+	ASSERT_EQ(0, spapr_map(self->c, SZ_1M, buf + SZ_4K, SZ_4K));
+	ASSERT_EQ(0, spapr_unmap(self->c, 0, 2 * SZ_4K));
+	EXPECT_EQ(-EBUSY, spapr_unregister(self->c, buf, size));
+	EXPECT_EQ(READ_WRITE, probe_reach(&probe, SZ_1M, buf + SZ_4K));
+	EXPECT_EQ(0, probe_reach(&probe, 0, buf));
+
+	ASSERT_EQ(0, spapr_unmap(self->c, SZ_1M, SZ_4K));
+	EXPECT_EQ(0, spapr_unregister(self->c, buf, size));
+	EXPECT_EQ(locked - KB(size), locked_kb());
+	EXPECT_EQ(-EINVAL, spapr_map(self->c, 0, buf, SZ_4K));
+	EXPECT_EQ(0, probe_exit(&probe));
+}
+
+/* ---- the limit ---- */
+
+TEST_F(one_group, limit_register)
+{
+	char *buf = buf_alloc(4 * page_size, page_size);
+
+	limit_locked(2 * page_size);
+	refused(_metadata, self->c, ENOMEM, buf, 3 * page_size);
+	ASSERT_EQ(0, spapr_register(self->c, buf, 2 * page_size));
+	refused(_metadata, self->c, ENOMEM, buf + 2 * page_size, page_size);
+	ASSERT_EQ(0, spapr_unregister(self->c, buf, 2 * page_size));
+	EXPECT_EQ(0, spapr_register(self->c, buf + 2 * page_size, page_size));
+}
+
+/* A refusal for another reason does not eat up the limit. */
+TEST_F(one_group, limit_after_refusals)
+{
+	char *buf = buf_alloc(4 * page_size, page_size);
+	int i;
+
+	ASSERT_EQ(0, munmap(buf + 3 * page_size, page_size));
+	limit_locked(4 * page_size);
+	for (i = 0; i < 8; i++) {
+		refused(_metadata, self->c, EFAULT, buf, 4 * page_size);
+		refused(_metadata, self->c, EINVAL, buf, 0);
+	}
+	ASSERT_EQ(0, spapr_register(self->c, buf, 2 * page_size));
+	for (i = 0; i < 8; i++) {
+		refused(_metadata, self->c, EBUSY, buf, 2 * page_size);
+		refused(_metadata, self->c, EINVAL, buf + page_size,
+			2 * page_size);
+	}
+	EXPECT_EQ(0, spapr_register(self->c, buf + 2 * page_size, page_size));
+}
+
+/* The default window is charged when it is first needed. */
+FIXTURE(first_use)
+{
+	FIXTURE_DATA(one_group) one;
+	int c;
+	char *buf;
+};
+
+FIXTURE_VARIANT(first_use)
+{
+	unsigned long request;
+};
+
+FIXTURE_VARIANT_ADD(first_use, map) { VFIO_IOMMU_MAP_DMA };
+FIXTURE_VARIANT_ADD(first_use, unmap) { VFIO_IOMMU_UNMAP_DMA };
+FIXTURE_VARIANT_ADD(first_use, create) { VFIO_IOMMU_SPAPR_TCE_CREATE };
+
+FIXTURE_SETUP(first_use)
+{
+	one_group_setup(_metadata, &self->one, NULL);
+	if (_metadata->exit_code)
+		return;
+	self->c = self->one.c;
+	self->buf = buf_alloc(page_size, page_size);
+	ASSERT_EQ(0, spapr_register(self->c, self->buf, page_size));
+	EXPECT_EQ(self->one.was.locked_kb + KB(page_size), locked_kb());
+}
+
+FIXTURE_TEARDOWN(first_use)
+{
+	one_group_teardown(_metadata, &self->one, NULL);
+}
+
+static int first_use(FIXTURE_DATA(first_use) *self, unsigned long request)
+{
+	switch (request) {
+	case VFIO_IOMMU_MAP_DMA:
+		return spapr_map(self->c, 0, self->buf, SZ_4K);
+	case VFIO_IOMMU_UNMAP_DMA:
+		return spapr_unmap(self->c, 0, SZ_4K);
+	default:
+		return spapr_create(self->c, 16, SZ_1G, 1, NULL);
+	}
+}
+
+TEST_F(first_use, charges_default_window)
+{
+	long locked = locked_kb();
+
+	ASSERT_EQ(0, first_use(self, variant->request));
+	EXPECT_LT(locked, locked_kb());
+	if (variant->request == VFIO_IOMMU_SPAPR_TCE_CREATE) {
+		ASSERT_EQ(0, spapr_remove(self->c, SLOT1_START));
+	}
+	/* At least the table itself: 8 bytes for each 4 KiB */
+	EXPECT_LE(locked + KB(self->one.info.dma32_window_size / SZ_4K * 8),
+		  locked_kb());
+	ASSERT_EQ(0, spapr_remove(self->c, SLOT0_START));
+	EXPECT_EQ(locked, locked_kb());
+}
+
+TEST_F(first_use, default_window_over_limit)
+{
+	struct usage was = usage_now();
+
+	limit_locked(page_size);
+	EXPECT_EQ(-ENOMEM, first_use(self, variant->request));
+	expect_usage(_metadata, &was);
+	limit_locked(SZ_1G);
+	EXPECT_EQ(0, first_use(self, variant->request));
+	EXPECT_LT(was.locked_kb, locked_kb());
+}
+
+TEST_F(one_group, limit_create)
+{
+	long base, charge;
+	struct usage was;
+
+	/* What the window costs, without the default window */
+	ASSERT_EQ(0, spapr_create(self->c, 16, SZ_16M, 1, NULL));
+	base = locked_kb();
+	ASSERT_EQ(0, spapr_remove(self->c, SLOT1_START));
+	charge = base - locked_kb();
+	ASSERT_LT(0, charge);
+
+	limit_locked(base * 1024 - page_size);
+	was = usage_now();
+	EXPECT_EQ(-ENOMEM, spapr_create(self->c, 16, SZ_16M, 1, NULL));
+	expect_usage(_metadata, &was);
+	limit_locked(base * 1024);
+	EXPECT_EQ(0, spapr_create(self->c, 16, SZ_16M, 1, NULL));
+	EXPECT_EQ(base, locked_kb());
+	EXPECT_EQ(0, spapr_remove(self->c, SLOT1_START));
+	EXPECT_EQ(base - charge, locked_kb());
+}
+
+/* ---- what the process does to its own mappings ---- */
+
+FIXTURE(moved)
+{
+	FIXTURE_DATA(one_group) one;
+	int c;
+	size_t size;
+	char *buf;
+	struct probe probe;
+};
+
+FIXTURE_SETUP(moved)
+{
+	one_group_setup(_metadata, &self->one, NULL);
+	if (_metadata->exit_code)
+		return;
+	self->c = self->one.c;
+	self->size = 4 * page_size;
+	self->buf = buf_alloc(self->size, page_size);
+	buf_tag(self->buf, self->size);
+	ASSERT_EQ(0, probe_init(&self->probe, self->c, &self->one.edu,
+				self->one.last));
+	ASSERT_EQ(0, spapr_register(self->c, self->buf, self->size));
+	ASSERT_EQ(0, spapr_map(self->c, 0, self->buf, SZ_4K));
+}
+
+FIXTURE_TEARDOWN(moved)
+{
+	one_group_teardown(_metadata, &self->one, NULL);
+}
+
+static char *move(char *buf, size_t size)
+{
+	char *to = buf_alloc(size, page_size);
+
+	if (mremap(buf, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) != to)
+		return NULL;
+	return to;
+}
+
+TEST_F(moved, region_keeps_its_pages)
+{
+	char *to = move(self->buf, self->size);
+
+	ASSERT_NE(NULL, to);
+	/* What was mapped stays, and the old address still names the pages */
+	EXPECT_EQ(READ_WRITE, probe_reach(&self->probe, 0, to));
+	ASSERT_EQ(0, spapr_map(self->c, SZ_1M, self->buf + page_size, SZ_4K));
+	EXPECT_EQ(READ_WRITE, probe_reach(&self->probe, SZ_1M, to + page_size));
+	EXPECT_EQ(-EBUSY, spapr_unregister(self->c, self->buf, self->size));
+	ASSERT_EQ(0, spapr_unmap(self->c, 0, SZ_4K));
+	ASSERT_EQ(0, spapr_unmap(self->c, SZ_1M, SZ_4K));
+	EXPECT_EQ(0, spapr_unregister(self->c, self->buf, self->size));
+}
+
+TEST_F(moved, new_address_is_unknown)
+{
+	char *to = move(self->buf, self->size);
+
+	ASSERT_NE(NULL, to);
+	EXPECT_EQ(-EINVAL, spapr_map(self->c, SZ_1M, to, SZ_4K));
+	EXPECT_EQ(-ENOENT, spapr_unregister(self->c, to, self->size));
+}
+
+/* Pinned twice, charged twice, counted apart. */
+TEST_F(moved, registered_again)
+{
+	long locked = locked_kb(), pinned = pinned_pages();
+	char *to = move(self->buf, self->size);
+
+	ASSERT_NE(NULL, to);
+	ASSERT_EQ(0, spapr_register(self->c, to, self->size));
+	EXPECT_EQ(locked + KB(self->size), locked_kb());
+	EXPECT_EQ(pinned + self->size / page_size, pinned_pages());
+
+	/* Mapped as @buf only, then as @to only */
+	EXPECT_EQ(-EBUSY, spapr_unregister(self->c, self->buf, self->size));
+	ASSERT_EQ(0, spapr_unregister(self->c, to, self->size));
+	ASSERT_EQ(0, spapr_register(self->c, to, self->size));
+	ASSERT_EQ(0, spapr_map(self->c, 0, to, SZ_4K));
+	EXPECT_EQ(-EBUSY, spapr_unregister(self->c, to, self->size));
+	EXPECT_EQ(0, spapr_unregister(self->c, self->buf, self->size));
+	EXPECT_EQ(locked, locked_kb());
+	EXPECT_EQ(READ_WRITE, probe_reach(&self->probe, 0, to));
+	ASSERT_EQ(0, spapr_unmap(self->c, 0, SZ_4K));
+	EXPECT_EQ(0, spapr_unregister(self->c, to, self->size));
+}
+
+/* The device keeps to the pages that were there at REGISTER. */
+TEST_F(moved, mapped_anew)
+{
+	struct spot spot = { 0, buf_alloc(SZ_4K, SZ_4K) };
+
+	memcpy((void *)spot.ua, self->buf, SZ_4K);
+	ASSERT_EQ(0, munmap(self->buf, self->size));
+	ASSERT_EQ(self->buf, mmap(self->buf, self->size, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+				  0));
+	memset(self->buf, 0x11, self->size);
+	EXPECT_EQ(0, probe_spots(&self->probe, &spot, 1));
+	EXPECT_EQ(0, probe_reach(&self->probe, 0, self->buf));
+	EXPECT_EQ(-EBUSY, spapr_register(self->c, self->buf, self->size));
+	ASSERT_EQ(0, spapr_unmap(self->c, 0, SZ_4K));
+	ASSERT_EQ(0, spapr_unregister(self->c, self->buf, self->size));
+
+	/* Registered again, it is the new pages */
+	ASSERT_EQ(0, spapr_register(self->c, self->buf, self->size));
+	ASSERT_EQ(0, spapr_map(self->c, 0, self->buf, SZ_4K));
+	EXPECT_EQ(READ_WRITE, probe_reach(&self->probe, 0, self->buf));
+}
+
+TEST_F(moved, thrown_away)
+{
+	struct spot spot = { 0, buf_alloc(SZ_4K, SZ_4K) };
+
+	memcpy((void *)spot.ua, self->buf, SZ_4K);
+	ASSERT_EQ(0, madvise(self->buf, self->size, MADV_DONTNEED));
+	EXPECT_EQ(0, *(volatile char *)self->buf);
+	EXPECT_EQ(0, probe_spots(&self->probe, &spot, 1));
+}
+
+/* ---- many ---- */
+
+/* As SPDK does it: each piece a region of its own. */
+TEST_F(one_group, many_regions)
+{
+	int n = 2000, i;
+	char *buf = buf_alloc(n * page_size, page_size);
+	struct usage was = usage_now();
+
+	/* in an order that is neither up nor down */
+	for (i = 0; i < n; i++) {
+		ASSERT_EQ(0, spapr_register(self->c, buf + i * 7 % n * page_size,
+					    page_size));
+	}
+	EXPECT_EQ(was.locked_kb + KB(n * page_size), locked_kb());
+	EXPECT_EQ(was.pinned + n, pinned_pages());
+
+	/* One map across all of them */
+	ASSERT_EQ(0, spapr_map(self->c, 0, buf, n * page_size));
+	for (i = 0; i < n; i += 97) {
+		EXPECT_EQ(-EBUSY, spapr_unregister(self->c, buf + i * page_size,
+						   page_size));
+	}
+	ASSERT_EQ(0, spapr_unmap(self->c, 0, n * page_size));
+	for (i = 0; i < n; i++) {
+		ASSERT_EQ(0, spapr_unregister(self->c,
+					      buf + i * 11 % n * page_size,
+					      page_size));
+	}
+	ASSERT_EQ(0, spapr_remove(self->c, SLOT0_START));
+	expect_usage(_metadata, &was);
+}
+
+/* The same pages many times over: each mapping of a file is a region. */
+TEST_F(one_group, same_pages)
+{
+	int fd = memfd_create("spapr", 0), i;
+	struct usage was = usage_now();
+	char *ua[8];
+
+	ASSERT_EQ(0, ftruncate(fd, page_size));
+	for (i = 0; i < 8; i++) {
+		ua[i] = mmap(NULL, page_size, PROT_READ | PROT_WRITE,
+			     MAP_SHARED, fd, 0);
+		ASSERT_EQ(0, spapr_register(self->c, ua[i], page_size));
+	}
+	EXPECT_EQ(was.locked_kb + KB(8 * page_size), locked_kb());
+	EXPECT_EQ(was.pinned + 8, pinned_pages());
+	ASSERT_EQ(0, spapr_map(self->c, 0, ua[5], SZ_4K));
+	for (i = 0; i < 8; i++) {
+		EXPECT_EQ(i == 5 ? -EBUSY : 0,
+			  spapr_unregister(self->c, ua[i], page_size));
+	}
+	ASSERT_EQ(0, spapr_unmap(self->c, 0, SZ_4K));
+	EXPECT_EQ(0, spapr_unregister(self->c, ua[5], page_size));
+	close(fd);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,707 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See spapr_util.h. */
+#include <dirent.h>
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/membarrier.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "spapr_util.h"
+
+#define EDU_ID			0x11e81234	/* device, vendor */
+#define EDU_DMA_SRC		0x80
+#define EDU_DMA_DST		0x88
+#define EDU_DMA_COUNT		0x90
+#define EDU_DMA_CMD		0x98
+#define EDU_DMA_RUN		1
+#define EDU_DMA_TO_MEMORY	2
+#define EDU_BUFFER		0x40000
+#define EDU_BUFFER_SIZE		4096
+
+#define PCI_COMMAND		4
+#define PCI_COMMAND_MEMORY	2
+#define PCI_COMMAND_MASTER	4
+
+#define SPOT_BYTES		(EDU_BUFFER_SIZE / MAX_SPOTS)
+#define SPOT_WORDS		(SPOT_BYTES / 8)
+
+/* No word of tagged memory looks like a word of any of these. */
+#define TAG_MAGIC		0xda7aUL
+#define POISON			0x0badfeed0badfeedUL
+
+#define VFIO_PCI_DRIVER		"/sys/bus/pci/drivers/vfio-pci"
+
+unsigned long page_size;
+unsigned int page_shift;
+
+static __attribute__((constructor)) void page_size_init(void)
+{
+	page_size = sysconf(_SC_PAGESIZE);
+	page_shift = __builtin_ctzl(page_size);
+}
+
+static __attribute__((noreturn, format(printf, 1, 2)))
+void die(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("# cannot go on: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, " (%s)\n", strerror(errno));
+	_exit(1);
+}
+
+/* A system call's result, as the tests want it. */
+static int result(int ret)
+{
+	return ret == -1 ? -errno : ret;
+}
+
+static void nap_ms(long ms)
+{
+	struct timespec ts = { .tv_nsec = ms * 1000000 };
+
+	nanosleep(&ts, NULL);
+}
+
+static unsigned long read_number(const char *path, int base)
+{
+	FILE *f = fopen(path, "r");
+	char buf[64];
+
+	if (!f || !fgets(buf, sizeof(buf), f))
+		die("%s", path);
+	fclose(f);
+	return strtoul(buf, NULL, base);
+}
+
+/* The number behind @key in a file of "key number" lines. */
+static long read_keyed(const char *path, const char *key)
+{
+	FILE *f = fopen(path, "r");
+	size_t len = strlen(key);
+	char line[256];
+	long value;
+
+	if (!f)
+		die("%s", path);
+	while (fgets(line, sizeof(line), f)) {
+		if (strncmp(line, key, len) || !strchr(" \t:", line[len]))
+			continue;
+		value = strtol(line + len + strspn(line + len, " \t:"), NULL,
+			       10);
+		fclose(f);
+		return value;
+	}
+	errno = ENOENT;
+	die("%s in %s", key, path);
+}
+
+/* ---- the device ---- */
+
+static bool edu_is(const char *name, int *group)
+{
+	char path[300], target[256];
+	unsigned int id;
+	ssize_t len;
+
+	snprintf(path, sizeof(path), VFIO_PCI_DRIVER "/%s/vendor", name);
+	if (access(path, F_OK))
+		return false;
+	id = read_number(path, 16);
+	snprintf(path, sizeof(path), VFIO_PCI_DRIVER "/%s/device", name);
+	id |= read_number(path, 16) << 16;
+	if (id != EDU_ID)
+		return false;
+
+	snprintf(path, sizeof(path), VFIO_PCI_DRIVER "/%s/iommu_group", name);
+	len = readlink(path, target, sizeof(target) - 1);
+	if (len < 0)
+		return false;
+	target[len] = 0;
+	*group = atoi(strrchr(target, '/') + 1);
+	return true;
+}
+
+int edu_find(struct edu *edu, int max)
+{
+	DIR *dir = opendir(VFIO_PCI_DRIVER);
+	int found = 0, group, i;
+	struct dirent *d;
+
+	if (!dir)
+		return 0;
+	while (found < max && (d = readdir(dir))) {
+		if (strlen(d->d_name) >= sizeof(edu->name) ||
+		    !edu_is(d->d_name, &group))
+			continue;
+		for (i = 0; i < found && edu[i].group != group; i++)
+			;
+		if (i < found)
+			continue;
+		edu[found] = (struct edu){
+			.group = group, .group_fd = -1, .fd = -1,
+		};
+		strcpy(edu[found++].name, d->d_name);
+	}
+	closedir(dir);
+	return found;
+}
+
+int edu_open_group(struct edu *edu)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/dev/vfio/%d", edu->group);
+	edu->group_fd = open(path, O_RDWR | O_CLOEXEC);
+	return result(edu->group_fd);
+}
+
+static uint64_t edu_region(struct edu *edu, int index, uint64_t *size)
+{
+	struct vfio_region_info info = {
+		.argsz = sizeof(info), .index = index,
+	};
+
+	if (ioctl(edu->fd, VFIO_DEVICE_GET_REGION_INFO, &info))
+		die("region %d of %s", index, edu->name);
+	*size = info.size;
+	return info.offset;
+}
+
+int edu_open(struct edu *edu)
+{
+	uint16_t command;
+	uint64_t offset, size;
+
+	edu->fd = ioctl(edu->group_fd, VFIO_GROUP_GET_DEVICE_FD, edu->name);
+	if (edu->fd < 0)
+		return -errno;
+
+	edu->config = edu_region(edu, VFIO_PCI_CONFIG_REGION_INDEX, &size);
+	command = htole16(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	if (pwrite(edu->fd, &command, sizeof(command),
+		   edu->config + PCI_COMMAND) != sizeof(command))
+		die("bus mastering of %s", edu->name);
+
+	offset = edu_region(edu, VFIO_PCI_BAR0_REGION_INDEX, &size);
+	edu->bar = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			edu->fd, offset);
+	if (edu->bar == MAP_FAILED)
+		die("registers of %s", edu->name);
+	return 0;
+}
+
+void edu_close(struct edu *edu)
+{
+	uint64_t size;
+
+	if (edu->fd < 0)
+		return;
+	edu_region(edu, VFIO_PCI_BAR0_REGION_INDEX, &size);
+	munmap((void *)edu->bar, size);
+	close(edu->fd);
+	edu->fd = -1;
+}
+
+void edu_close_group(struct edu *edu)
+{
+	if (edu->group_fd >= 0)
+		close(edu->group_fd);
+	edu->group_fd = -1;
+}
+
+/* On a powernv machine the device has big-endian registers. */
+static void edu_write(struct edu *edu, unsigned int reg, uint64_t value)
+{
+	*(volatile uint64_t *)(edu->bar + reg) = htobe64(value);
+	__sync_synchronize();
+}
+
+static uint64_t edu_read(struct edu *edu, unsigned int reg)
+{
+	__sync_synchronize();
+	return be64toh(*(volatile uint64_t *)(edu->bar + reg));
+}
+
+static void edu_dma(struct edu *edu, uint64_t src, uint64_t dst,
+		    unsigned int len, unsigned int direction)
+{
+	int ms;
+
+	edu_write(edu, EDU_DMA_SRC, src);
+	edu_write(edu, EDU_DMA_DST, dst);
+	edu_write(edu, EDU_DMA_COUNT, len);
+	edu_write(edu, EDU_DMA_CMD, EDU_DMA_RUN | direction);
+	for (ms = 0; edu_read(edu, EDU_DMA_CMD) & EDU_DMA_RUN; ms++) {
+		if (ms > 10000)
+			die("%s does not finish its DMA", edu->name);
+		nap_ms(1);
+	}
+}
+
+void edu_load(struct edu *edu, unsigned int off, uint64_t iova,
+	      unsigned int len)
+{
+	edu_dma(edu, iova, EDU_BUFFER + off, len, 0);
+}
+
+void edu_store(struct edu *edu, uint64_t iova, unsigned int off,
+	       unsigned int len)
+{
+	edu_dma(edu, EDU_BUFFER + off, iova, len, EDU_DMA_TO_MEMORY);
+}
+
+void edu_copy(struct edu *edu, uint64_t dst, uint64_t src, unsigned int len)
+{
+	edu_load(edu, 0, src, len);
+	edu_store(edu, dst, 0, len);
+}
+
+/* ---- the container ---- */
+
+int container_open(void)
+{
+	int c = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
+
+	if (c < 0)
+		die("/dev/vfio/vfio");
+	return c;
+}
+
+int container_add(int c, struct edu *edu)
+{
+	return result(ioctl(edu->group_fd, VFIO_GROUP_SET_CONTAINER, &c));
+}
+
+int container_del(int c, struct edu *edu)
+{
+	return result(ioctl(edu->group_fd, VFIO_GROUP_UNSET_CONTAINER, &c));
+}
+
+int container_set_iommu(int c, unsigned long type)
+{
+	return result(ioctl(c, VFIO_SET_IOMMU, type));
+}
+
+int spapr_ioctl(int c, unsigned long request, void *arg)
+{
+	return result(ioctl(c, request, arg));
+}
+
+int spapr_info(int c, struct vfio_iommu_spapr_tce_info *info)
+{
+	memset(info, 0, sizeof(*info));
+	info->argsz = sizeof(*info);
+	return spapr_ioctl(c, VFIO_IOMMU_SPAPR_TCE_GET_INFO, info);
+}
+
+int spapr_register(int c, const void *ua, uint64_t size)
+{
+	struct vfio_iommu_spapr_register_memory arg = {
+		.argsz = sizeof(arg), .vaddr = (uintptr_t)ua, .size = size,
+	};
+
+	return spapr_ioctl(c, VFIO_IOMMU_SPAPR_REGISTER_MEMORY, &arg);
+}
+
+int spapr_unregister(int c, const void *ua, uint64_t size)
+{
+	struct vfio_iommu_spapr_register_memory arg = {
+		.argsz = sizeof(arg), .vaddr = (uintptr_t)ua, .size = size,
+	};
+
+	return spapr_ioctl(c, VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, &arg);
+}
+
+int spapr_create(int c, unsigned int shift, uint64_t size, unsigned int levels,
+		 uint64_t *start)
+{
+	struct vfio_iommu_spapr_tce_create arg = {
+		.argsz = sizeof(arg), .page_shift = shift,
+		.window_size = size, .levels = levels,
+	};
+	int ret = spapr_ioctl(c, VFIO_IOMMU_SPAPR_TCE_CREATE, &arg);
+
+	if (!ret && start)
+		*start = arg.start_addr;
+	return ret;
+}
+
+int spapr_remove(int c, uint64_t start)
+{
+	struct vfio_iommu_spapr_tce_remove arg = {
+		.argsz = sizeof(arg), .start_addr = start,
+	};
+
+	return spapr_ioctl(c, VFIO_IOMMU_SPAPR_TCE_REMOVE, &arg);
+}
+
+int spapr_map_flags(int c, uint64_t iova, const void *ua, uint64_t size,
+		    uint32_t flags)
+{
+	struct vfio_iommu_type1_dma_map arg = {
+		.argsz = sizeof(arg), .flags = flags,
+		.vaddr = (uintptr_t)ua, .iova = iova, .size = size,
+	};
+
+	return spapr_ioctl(c, VFIO_IOMMU_MAP_DMA, &arg);
+}
+
+int spapr_map(int c, uint64_t iova, const void *ua, uint64_t size)
+{
+	return spapr_map_flags(c, iova, ua, size,
+			       VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
+}
+
+int spapr_unmap(int c, uint64_t iova, uint64_t size)
+{
+	struct vfio_iommu_type1_dma_unmap arg = {
+		.argsz = sizeof(arg), .iova = iova, .size = size,
+	};
+
+	return spapr_ioctl(c, VFIO_IOMMU_UNMAP_DMA, &arg);
+}
+
+int spapr_eeh(int c, uint32_t op)
+{
+	struct vfio_eeh_pe_op arg = { .argsz = sizeof(arg), .op = op };
+
+	return spapr_ioctl(c, VFIO_EEH_PE_OP, &arg);
+}
+
+/* ---- memory ---- */
+
+void *buf_alloc(size_t size, size_t align)
+{
+	char *raw, *buf;
+
+	if (align < page_size)
+		align = page_size;
+	/* An inaccessible page on either side: no buffer touches another. */
+	raw = mmap(NULL, size + align + page_size, PROT_NONE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (raw == MAP_FAILED)
+		die("%zu bytes of addresses", size);
+	buf = (char *)(((uintptr_t)raw + align) & -align);
+	if (mmap(buf, size, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != buf)
+		die("%zu bytes of memory", size);
+	return buf;
+}
+
+/* The smallest size of huge page that is at least 1 << @shift. */
+static unsigned int huge_shift(unsigned int shift)
+{
+	DIR *dir = opendir("/sys/kernel/mm/hugepages");
+	unsigned int best = 0, have;
+	unsigned long kb;
+	struct dirent *d;
+
+	if (!dir)
+		return 0;
+	while ((d = readdir(dir))) {
+		if (sscanf(d->d_name, "hugepages-%lukB", &kb) != 1)
+			continue;
+		have = __builtin_ctzl(kb) + 10;
+		if (have >= shift && (!best || have < best))
+			best = have;
+	}
+	closedir(dir);
+	return best;
+}
+
+void *buf_alloc_huge(size_t size, unsigned int shift)
+{
+	unsigned int huge = huge_shift(shift);
+	char path[100];
+	void *buf;
+	FILE *f;
+
+	if (!huge)
+		return NULL;
+	size = (size + (1UL << huge) - 1) & -(1UL << huge);
+	snprintf(path, sizeof(path),
+		 "/sys/kernel/mm/hugepages/hugepages-%lukB/nr_overcommit_hugepages",
+		 1UL << (huge - 10));
+	f = fopen(path, "w");
+	if (!f)
+		return NULL;
+	fprintf(f, "%lu\n", (size >> huge) + 16);
+	if (fclose(f))
+		return NULL;
+	buf = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+		   MAP_ANONYMOUS | MAP_HUGETLB | (huge << MAP_HUGE_SHIFT), -1,
+		   0);
+	return buf == MAP_FAILED ? NULL : buf;
+}
+
+void *buf_alloc_contig(size_t size, unsigned int shift)
+{
+	if (shift <= page_shift)
+		return buf_alloc(size, 1UL << shift);
+	return buf_alloc_huge(size, shift);
+}
+
+static uint64_t tag_of(const void *word)
+{
+	return TAG_MAGIC << 48 | (uintptr_t)word;
+}
+
+void buf_tag(void *buf, size_t size)
+{
+	uint64_t *word = buf;
+
+	for (; size; size -= 8, word++)
+		*word = tag_of(word);
+}
+
+/* ---- what the device sees ---- */
+
+int probe_init(struct probe *p, int c, struct edu *edu, uint64_t iova)
+{
+	int ret;
+
+	*p = (struct probe){ .edu = edu, .c = c, .iova = iova };
+	p->ua = buf_alloc(page_size, page_size);
+	if (edu->fd < 0) {
+		ret = edu_open(edu);
+		if (ret)
+			return ret;
+	}
+	ret = spapr_register(c, p->ua, page_size);
+	if (ret)
+		return ret;
+	return spapr_map(c, iova, p->ua, page_size);
+}
+
+int probe_exit(struct probe *p)
+{
+	int ret = spapr_unmap(p->c, p->iova, page_size);
+
+	if (ret)
+		return ret;
+	return spapr_unregister(p->c, p->ua, page_size);
+}
+
+static void poison(uint64_t *words, unsigned int n)
+{
+	while (n--)
+		words[n] = POISON;
+}
+
+static unsigned int count_same(const uint64_t *a, const uint64_t *b,
+			       unsigned int n)
+{
+	unsigned int i, same = 0;
+
+	for (i = 0; i < n; i++)
+		same += a[i] == b[i];
+	return same;
+}
+
+static unsigned int count_tagged(const uint64_t *words, unsigned int n)
+{
+	unsigned int i, tagged = 0;
+
+	for (i = 0; i < n; i++)
+		tagged += words[i] >> 48 == TAG_MAGIC;
+	return tagged;
+}
+
+int probe_spots(struct probe *p, const struct spot *spots, int n)
+{
+	int i, wrong = 0;
+
+	if (n > MAX_SPOTS)
+		die("%d spots", n);
+	/* A read that fails may leave the old content of the device's buffer */
+	poison(p->ua, EDU_BUFFER_SIZE / 8);
+	edu_load(p->edu, 0, p->iova, EDU_BUFFER_SIZE);
+	for (i = 0; i < n; i++)
+		edu_load(p->edu, i * SPOT_BYTES, spots[i].iova, SPOT_BYTES);
+	memset(p->ua, 0, EDU_BUFFER_SIZE);
+	edu_store(p->edu, p->iova, 0, EDU_BUFFER_SIZE);
+
+	for (i = 0; i < n; i++) {
+		const uint64_t *seen = p->ua + i * SPOT_WORDS;
+
+		if (spots[i].ua ?
+		    count_same(seen, spots[i].ua, SPOT_WORDS) == SPOT_WORDS :
+		    !count_tagged(seen, SPOT_WORDS))
+			continue;
+		fprintf(stderr, "# at %#lx the device saw %#lx, not %#lx\n",
+			(long)spots[i].iova, (long)seen[0],
+			spots[i].ua ? *(const long *)spots[i].ua : 0L);
+		wrong++;
+	}
+	return wrong;
+}
+
+static int reached(const uint64_t *there, const uint64_t *pattern, int mask)
+{
+	unsigned int same = count_same(there, pattern, SPOT_WORDS);
+
+	if (!same)
+		return 0;
+	return same == SPOT_WORDS ? mask : -EIO;
+}
+
+static void new_pattern(uint64_t *pattern)
+{
+	static uint64_t serial;
+	unsigned int i;
+
+	for (i = 0; i < SPOT_WORDS; i++)
+		pattern[i] = 0x5eed000000000000UL + serial++;
+}
+
+int probe_reach(struct probe *p, uint64_t iova, void *ua)
+{
+	uint64_t pattern[SPOT_WORDS];
+	int can_read, can_write;
+
+	new_pattern(pattern);
+	memcpy(ua, pattern, SPOT_BYTES);
+	poison(p->ua, SPOT_WORDS);
+	edu_load(p->edu, 0, p->iova, SPOT_BYTES);
+	edu_copy(p->edu, p->iova, iova, SPOT_BYTES);
+	can_read = reached(p->ua, pattern, REACH_READ);
+
+	new_pattern(pattern);
+	memcpy(p->ua, pattern, SPOT_BYTES);
+	edu_copy(p->edu, iova, p->iova, SPOT_BYTES);
+	can_write = reached(ua, pattern, REACH_WRITE);
+
+	buf_tag(ua, SPOT_BYTES);
+	return can_read < 0 || can_write < 0 ? -EIO : can_read | can_write;
+}
+
+/* ---- what is in use ---- */
+
+long locked_kb(void)
+{
+	return read_keyed("/proc/self/status", "VmLck");
+}
+
+long pinned_pages(void)
+{
+	int fd = open("/proc/sys/vm/stat_refresh", O_RDONLY);
+	char c;
+
+	/* Brings in what the CPUs have counted for themselves so far. */
+	if (fd < 0 || read(fd, &c, 1) < 0)
+		die("/proc/sys/vm/stat_refresh");
+	close(fd);
+	return read_keyed("/proc/vmstat", "nr_foll_pin_acquired") -
+	       read_keyed("/proc/vmstat", "nr_foll_pin_released");
+}
+
+long pinned_pages_settle(long pages)
+{
+	long now = pinned_pages();
+	int tries;
+
+	for (tries = 0; now != pages && tries < 100; tries++) {
+		nap_ms(20);
+		now = pinned_pages();
+	}
+	return now;
+}
+
+unsigned long kernel_taint(void)
+{
+	return read_number("/proc/sys/kernel/tainted", 10);
+}
+
+struct usage usage_now(void)
+{
+	return (struct usage){
+		.locked_kb = locked_kb(),
+		.pinned = pinned_pages(),
+		.taint = kernel_taint(),
+	};
+}
+
+struct usage usage_at_rest(void)
+{
+	struct usage was, now = usage_now();
+
+	do {
+		was = now;
+		/* A test that broke off leaves it to the kernel to clean up */
+		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+		nap_ms(10);
+		now = usage_now();
+	} while (was.pinned != now.pinned);
+	return now;
+}
+
+long mem_free_kb(void)
+{
+	return read_keyed("/proc/meminfo", "MemFree");
+}
+
+unsigned long max_contiguous(void)
+{
+	FILE *f = fopen("/proc/buddyinfo", "r");
+	char line[512], *word;
+	int columns = 0;
+
+	/* "Node 0, zone   Normal" and a column for each order */
+	if (!f || !fgets(line, sizeof(line), f))
+		die("/proc/buddyinfo");
+	fclose(f);
+	for (word = strtok(line, " \n"); word; word = strtok(NULL, " \n"))
+		columns++;
+	return page_size << (columns - 4 - 1);
+}
+
+void limit_locked(uint64_t bytes)
+{
+	struct __user_cap_header_struct header = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[2];
+	struct rlimit limit = { .rlim_cur = bytes, .rlim_max = RLIM_INFINITY };
+
+	if (setrlimit(RLIMIT_MEMLOCK, &limit))
+		die("RLIMIT_MEMLOCK");
+	if (syscall(SYS_capget, &header, data))
+		die("capget");
+	data[0].effective &= ~(1U << CAP_IPC_LOCK);
+	if (syscall(SYS_capset, &header, data))
+		die("capset");
+}
+
+int in_child(int (*fn)(void *arg), void *arg)
+{
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	fflush(stderr);
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	/* An exit status has 8 bits, and every errno of interest fits in 7 */
+	if (!pid)
+		_exit(-fn(arg));
+	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		die("a child");
+	return -(int)WEXITSTATUS(status);
+}
