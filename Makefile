@@ -8,7 +8,7 @@
 # Phony, all of them: what is up to date is known to compose and kbuild.
 .PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
 	build-no-tce build-modules kernel-64k kernel-4k \
-	check check-base check-harness builds lint clean
+	check check-base check-harness bench builds lint clean
 
 POWERNV := tools/testing/powernv
 SELFTEST := tools/testing/selftests/vfio/spapr
@@ -46,6 +46,7 @@ help:
 	@echo 'make run          boot a POWER9 host and show the main job at work'
 	@echo 'make check        all tests, on POWER8 and POWER9'
 	@echo 'make check-base   the same tests on the unpatched base; not for CI'
+	@echo 'make bench        measure instructions and memory against the base'
 	@echo 'make tree         compose build/linux from the base and our files'
 	@echo 'make kernel       build it (build/k64; PAGES=4k: build/k4)'
 	@echo 'make kernel-base  build the base (build/kbase)'
@@ -120,6 +121,11 @@ check: check-harness kernels tests
 
 check-base: kernel-base tests
 	@$(POWERNV)/check --base $(CHECK_ARGS)
+
+# Exit status 1 when a limit is not met.
+bench: kernel-64k kernel-base tests
+	@$(POWERNV)/setup --bench
+	@$(POWERNV)/bench --ours $(OUT_64k)/vmlinux
 
 lint: tree
 	@$(POWERNV)/lint

@@ -223,6 +223,8 @@ static int create_owned_table(struct tce_container *c, int num,
 	return 0;
 
 put_table:
+	/* Where a hypervisor keeps the table, creating it made the window. */
+	table_group->ops->unset_window(table_group, num);
 	iommu_tce_table_put(tbl);
 uncharge:
 	account_locked_vm(c->mm, pages, false);
@@ -230,20 +232,28 @@ uncharge:
 	return ret;
 }
 
-/* Give the table back; its charge goes with the last reference. */
-static void destroy_owned_table(struct iommu_table *tbl)
-{
-	tce_owner_close(tbl);
-	iommu_tce_table_put(tbl);
-}
-
+/*
+ * Closed first, while the groups have the window: where a hypervisor keeps the
+ * table, it goes with the window. The charge goes with the last reference.
+ */
 static void remove_window(struct tce_container *c, int num)
 {
 	struct iommu_table *tbl = c->tables[num];
 
+	tce_owner_close(tbl);
 	c->tables[num] = NULL;
 	unset_from_groups(c, num, NULL);
-	destroy_owned_table(tbl);
+	iommu_tce_table_put(tbl);
+}
+
+static void remove_windows(struct tce_container *c)
+{
+	int num;
+
+	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {
+		if (c->tables[num])
+			remove_window(c, num);
+	}
 }
 
 static bool page_shift_is_supported(const struct iommu_table_group *table_group,
@@ -274,7 +284,9 @@ static int create_window(struct tce_container *c, u32 page_shift, u64 bytes,
 
 	ret = set_to_groups(c, num, tbl);
 	if (ret) {
-		destroy_owned_table(tbl);
+		/* KVM may have found it with a group that had it for a while */
+		tce_owner_close(tbl);
+		iommu_tce_table_put(tbl);
 		return ret;
 	}
 
@@ -303,69 +315,94 @@ static int create_default_window(struct tce_container *c)
 	return 0;
 }
 
-/*
- * Hold the windows for mapping: for reading, with the default window made. What
- * is asked for once a container is settled for the life of it.
- */
-static int lock_windows_for_dma(struct tce_container *c)
+/* Undo create_default_window() of a call that failed after all. */
+static void forget_default_window(struct tce_container *c, bool was_pending)
 {
-	int ret;
+	if (!was_pending || c->default_pending)
+		return;
 
-	down_read(&c->windows);
-	if (!c->enabled) {
-		up_read(&c->windows);
-		return -EPERM;
-	}
-	if (!c->default_pending)
-		return 0;
-	up_read(&c->windows);
-
-	down_write(&c->windows);
-	ret = c->enabled ? create_default_window(c) : -EPERM;
-	if (ret) {
-		up_write(&c->windows);
-		return ret;
-	}
-	downgrade_write(&c->windows);
-
-	return 0;
+	remove_window(c, 0);
+	c->default_pending = true;
 }
 
 /* Mapping */
 
-/* Are start and size of a range in the window made of its pages? */
-static bool is_aligned(const struct iommu_table *tbl, u64 iova, u64 bytes)
-{
-	return !((iova | bytes) & (IOMMU_PAGE_SIZE(tbl) - 1));
-}
+/**
+ * struct dma_change - what MAP and UNMAP ask for
+ * @iova: bus address
+ * @vaddr: userspace address; 0 to unmap
+ * @bytes: size
+ * @perm: TCE_PCI_READ, TCE_PCI_WRITE or both; 0 to unmap
+ */
+struct dma_change {
+	u64 iova;
+	u64 vaddr;
+	u64 bytes;
+	unsigned long perm;
+};
 
-static int map_dma(struct tce_container *c, u64 iova, u64 vaddr, u64 bytes,
-		   unsigned long perm)
+/* @windows is held, for reading at least. */
+static int change_entries(struct tce_container *c, const struct dma_change *d)
 {
-	struct iommu_table *tbl = find_window(c, iova);
+	struct iommu_table *tbl = find_window(c, d->iova);
+	unsigned long entry, nr;
 
 	if (!tbl)
 		return -ENXIO;
 
-	if (!is_aligned(tbl, iova, bytes) || !is_aligned(tbl, vaddr, bytes))
+	if (!IS_ALIGNED(d->iova | d->vaddr | d->bytes, IOMMU_PAGE_SIZE(tbl)))
 		return -EINVAL;
 
-	return tce_map(tbl, iova >> tbl->it_page_shift,
-		       bytes >> tbl->it_page_shift, vaddr, perm);
+	entry = d->iova >> tbl->it_page_shift;
+	nr = d->bytes >> tbl->it_page_shift;
+	if (!d->perm)
+		return tce_unmap(tbl, entry, nr);
+
+	return tce_map(tbl, entry, nr, d->vaddr, d->perm);
 }
 
-static int unmap_dma(struct tce_container *c, u64 iova, u64 bytes)
+/* The first of all finds the default window without a table. */
+static int change_entries_first(struct tce_container *c,
+				const struct dma_change *d)
 {
-	struct iommu_table *tbl = find_window(c, iova);
+	bool pending = c->default_pending;
+	int ret;
 
-	if (!tbl)
-		return -ENXIO;
+	ret = create_default_window(c);
+	if (ret)
+		return ret;
 
-	if (!is_aligned(tbl, iova, bytes))
-		return -EINVAL;
+	ret = change_entries(c, d);
+	if (ret)
+		forget_default_window(c, pending);
 
-	return tce_unmap(tbl, iova >> tbl->it_page_shift,
-			 bytes >> tbl->it_page_shift);
+	return ret;
+}
+
+static bool may_change_entries(const struct tce_container *c)
+{
+	return c->enabled && c->mm == current->mm;
+}
+
+static int change_dma(struct tce_container *c, const struct dma_change *d)
+{
+	int ret = -EPERM;
+	bool pending;
+
+	down_read(&c->windows);
+	pending = c->default_pending;
+	if (!pending && may_change_entries(c))
+		ret = change_entries(c, d);
+	up_read(&c->windows);
+	if (!pending)
+		return ret;
+
+	down_write(&c->windows);
+	if (may_change_entries(c))
+		ret = change_entries_first(c, d);
+	up_write(&c->windows);
+
+	return ret;
 }
 
 static long ioctl_map_dma(struct tce_container *c, void __user *arg)
@@ -373,8 +410,7 @@ static long ioctl_map_dma(struct tce_container *c, void __user *arg)
 	unsigned long minsz = offsetofend(struct vfio_iommu_type1_dma_map,
 					  size);
 	struct vfio_iommu_type1_dma_map param;
-	unsigned long perm = 0;
-	int ret;
+	struct dma_change d = {};
 
 	if (!READ_ONCE(c->enabled))
 		return -EPERM;
@@ -386,21 +422,17 @@ static long ioctl_map_dma(struct tce_container *c, void __user *arg)
 						   VFIO_DMA_MAP_FLAG_WRITE))
 		return -EINVAL;
 
+	d.iova = param.iova;
+	d.vaddr = param.vaddr;
+	d.bytes = param.size;
 	if (param.flags & VFIO_DMA_MAP_FLAG_READ)
-		perm |= TCE_PCI_READ;
+		d.perm |= TCE_PCI_READ;
 	if (param.flags & VFIO_DMA_MAP_FLAG_WRITE)
-		perm |= TCE_PCI_WRITE;
-	if (!perm)
+		d.perm |= TCE_PCI_WRITE;
+	if (!d.perm)
 		return -EINVAL;
 
-	ret = lock_windows_for_dma(c);
-	if (ret)
-		return ret;
-
-	ret = map_dma(c, param.iova, param.vaddr, param.size, perm);
-	up_read(&c->windows);
-
-	return ret;
+	return change_dma(c, &d);
 }
 
 static long ioctl_unmap_dma(struct tce_container *c, void __user *arg)
@@ -408,7 +440,7 @@ static long ioctl_unmap_dma(struct tce_container *c, void __user *arg)
 	unsigned long minsz = offsetofend(struct vfio_iommu_type1_dma_unmap,
 					  size);
 	struct vfio_iommu_type1_dma_unmap param;
-	int ret;
+	struct dma_change d = {};
 
 	if (!READ_ONCE(c->enabled))
 		return -EPERM;
@@ -419,14 +451,10 @@ static long ioctl_unmap_dma(struct tce_container *c, void __user *arg)
 	if (param.argsz < minsz || param.flags)
 		return -EINVAL;
 
-	ret = lock_windows_for_dma(c);
-	if (ret)
-		return ret;
+	d.iova = param.iova;
+	d.bytes = param.size;
 
-	ret = unmap_dma(c, param.iova, param.size);
-	up_read(&c->windows);
-
-	return ret;
+	return change_dma(c, &d);
 }
 
 /* Registered memory */
@@ -519,7 +547,7 @@ static long ioctl_register_memory(struct tce_container *c, void __user *arg)
 	if (ret)
 		return ret;
 
-	if (!READ_ONCE(c->mm)) {
+	if (READ_ONCE(c->mm) != current->mm) {
 		down_write(&c->windows);
 		ret = bind_mm(c);
 		up_write(&c->windows);
@@ -547,7 +575,7 @@ static long ioctl_unregister_memory(struct tce_container *c, void __user *arg)
 	struct vfio_iommu_spapr_register_memory param;
 	int ret;
 
-	if (!READ_ONCE(c->mm))
+	if (READ_ONCE(c->mm) != current->mm)
 		return -EPERM;
 
 	ret = get_memory_param(arg, &param);
@@ -626,11 +654,15 @@ static long ioctl_enable(struct tce_container *c)
 
 static long ioctl_disable(struct tce_container *c)
 {
+	int ret;
+
 	down_write(&c->windows);
-	disable(c);
+	ret = check_mm(c);
+	if (!ret)
+		disable(c);
 	up_write(&c->windows);
 
-	return 0;
+	return ret;
 }
 
 /* Information and windows */
@@ -694,6 +726,7 @@ static int create_and_tell(struct tce_container *c,
 			   struct vfio_iommu_spapr_tce_create *create,
 			   void __user *arg, unsigned long minsz)
 {
+	bool pending = c->default_pending;
 	int num, ret;
 
 	if (list_empty(&c->groups))
@@ -709,16 +742,25 @@ static int create_and_tell(struct tce_container *c,
 
 	num = create_window(c, create->page_shift, create->window_size,
 			    create->levels);
-	if (num < 0)
-		return num;
+	if (num < 0) {
+		ret = num;
+		goto forget_default;
+	}
 
 	create->start_addr = window_start(c->tables[num]);
 	if (copy_to_user(arg, create, minsz)) {
-		remove_window(c, num);
-		return -EFAULT;
+		ret = -EFAULT;
+		goto remove;
 	}
 
 	return 0;
+
+remove:
+	remove_window(c, num);
+forget_default:
+	forget_default_window(c, pending);
+
+	return ret;
 }
 
 static long ioctl_tce_create(struct tce_container *c, void __user *arg)
@@ -962,13 +1004,9 @@ static void tce_iommu_release(void *iommu_data)
 	struct tce_container *c = iommu_data;
 	struct mm_iommu_region *region;
 	unsigned long index;
-	int num;
 
 	disable(c);
-	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {
-		if (c->tables[num])
-			remove_window(c, num);
-	}
+	remove_windows(c);
 
 	xa_for_each(&c->regions, index, region)
 		mm_iommu_let_go(region);
@@ -1100,7 +1138,7 @@ static int tce_iommu_attach_group(void *iommu_data,
 
 /*
  * The group loses the windows, and nothing else changes: other groups go on
- * using what is mapped. With the last group the container ends.
+ * using what is mapped. With the last group the container ends, windows first.
  */
 static void tce_iommu_detach_group(void *iommu_data,
 				   struct iommu_group *iommu_group)
@@ -1112,6 +1150,8 @@ static void tce_iommu_detach_group(void *iommu_data,
 
 	down_write(&c->windows);
 	group = find_group(c, iommu_group);
+	if (group && list_is_singular(&c->groups))
+		remove_windows(c);
 	if (group) {
 		table_group = table_group_of(group);
 		for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {

@@ -29,6 +29,7 @@
  * are serialised by a mutex, and KVM keeps away from it.
  */
 
+#include <linux/cleanup.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -43,54 +44,19 @@
 #include <asm/mm_iommu.h>
 #include <asm/tce.h>
 #include <asm/tce_owner.h>
+#include <asm/tce_owner_rm.h>
 
+#include "tce_owner_private.h"
 #include "tce_view.h"
 
 /* Runs that are translated at once; on the stack. */
 #define TCE_RUNS	16
 
+/* Up to so many entries, try to change them at once. */
+#define TCE_FEW		16
+
 /* Entries of an owner without registered memory that are killed at once. */
 #define TCE_PINNED_BATCH	512UL
-
-/**
- * struct tce_owner - who owns a table, and what was mapped from where
- * @mm: the process; its struct is kept
- * @registry: its registered memory; NULL if it pins pages as it maps
- * @closed: nothing can be mapped any more. Read under a chunk's lock
- * @view: entry -> userspace address; unused without @registry
- * @pinned_lock: serialises everything without @registry. Outside mmap_lock
- * @span_lock: guards @spans; innermost
- * @spans: operations over several chunks
- * @span_wait: for those that overlap one
- */
-struct tce_owner {
-	struct mm_struct *mm;
-	struct mm_iommu *registry;
-	bool closed;
-	struct tce_view view;
-	struct mutex pinned_lock;
-	spinlock_t span_lock;
-	struct list_head spans;
-	wait_queue_head_t span_wait;
-};
-
-static unsigned long chunk_of(const struct iommu_table *tbl,
-			      unsigned long entry)
-{
-	return (entry - tbl->it_offset) >> TCE_CHUNK_SHIFT;
-}
-
-static unsigned int index_in_chunk(const struct iommu_table *tbl,
-				   unsigned long entry)
-{
-	return (entry - tbl->it_offset) & (TCE_CHUNK_ENTRIES - 1);
-}
-
-static unsigned long chunk_start(const struct iommu_table *tbl,
-				 unsigned long chunk)
-{
-	return tbl->it_offset + (chunk << TCE_CHUNK_SHIFT);
-}
 
 /* Are all of the entries in the table, and is there one at all? */
 static bool range_is_valid(const struct iommu_table *tbl, unsigned long entry,
@@ -110,12 +76,17 @@ static bool range_is_valid(const struct iommu_table *tbl, unsigned long entry,
  * table is freed.
  *
  * Context: May sleep.
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM, or -EINVAL for IOMMU pages larger than the kernel's
+ *	   without registered memory.
  */
 int tce_owner_take(struct iommu_table *tbl, struct mm_struct *mm,
 		   bool registered)
 {
 	struct tce_owner *owner;
+
+	/* Pages are pinned one by one: nothing larger is known contiguous. */
+	if (!registered && tbl->it_page_shift > PAGE_SHIFT)
+		return -EINVAL;
 
 	owner = kzalloc(sizeof(*owner), GFP_KERNEL_ACCOUNT);
 	if (!owner)
@@ -178,19 +149,13 @@ void tce_owner_free(struct iommu_table *tbl)
 	account_locked_vm(owner->mm,
 			  DIV_ROUND_UP(tbl->it_allocated_size, PAGE_SIZE),
 			  false);
+	/* Hypercalls may have held counts when the last container went. */
+	mm_iommu_reap(owner->mm);
 	mmdrop(owner->mm);
 	kfree(owner);
 }
 
 /* Counts */
-
-/* The part of @nr entries from @ua on that lies in @region. */
-static unsigned long entries_in(const struct iommu_table *tbl,
-				const struct mm_iommu_region *region,
-				unsigned long ua, unsigned long nr)
-{
-	return min(nr, (mm_iommu_end(region) - ua) >> tbl->it_page_shift);
-}
 
 static void drop_range(struct iommu_table *tbl, unsigned long ua,
 		       unsigned long nr)
@@ -198,10 +163,14 @@ static void drop_range(struct iommu_table *tbl, unsigned long ua,
 	struct mm_iommu *registry = tbl->it_owner->registry;
 
 	while (nr) {
-		struct mm_iommu_region *region = mm_iommu_find(registry, ua);
-		unsigned long n = entries_in(tbl, region, ua, nr);
+		struct mm_iommu_region *region;
+		unsigned long n;
 
+		rcu_read_lock();
+		region = mm_iommu_find(registry, ua);
+		n = entries_in(tbl, region, ua, nr);
 		mm_iommu_drop(region, n);
+		rcu_read_unlock();
 		ua += n << tbl->it_page_shift;
 		nr -= n;
 	}
@@ -215,7 +184,7 @@ static bool is_contiguous(const struct iommu_table *tbl,
 			  const struct mm_iommu_region *region,
 			  unsigned long ua, unsigned long nr)
 {
-	struct tce_run runs[TCE_RUNS];
+	struct tce_run runs[TCE_RUNS] __uninitialized;
 
 	if (tbl->it_page_shift <= PAGE_SHIFT)
 		return true;
@@ -471,9 +440,12 @@ static void flush(struct tce_batch *batch)
 	const struct iommu_table_ops *ops = batch->tbl->it_ops;
 	unsigned int i;
 
+	/* Under KVM the groups of the table may change. */
+	rcu_read_lock();
 	if (batch->kill_first < batch->kill_end && ops->tce_kill)
 		ops->tce_kill(batch->tbl, batch->kill_first,
 			      batch->kill_end - batch->kill_first);
+	rcu_read_unlock();
 	batch->kill_first = ULONG_MAX;
 	batch->kill_end = 0;
 
@@ -569,8 +541,8 @@ static struct mm_iommu_region *region_of(struct tce_batch *batch,
 static int write_tces(struct tce_batch *batch, unsigned long entry,
 		      unsigned long nr, unsigned long ua, unsigned long perm)
 {
+	struct tce_run runs[TCE_RUNS] __uninitialized;
 	struct iommu_table *tbl = batch->tbl;
-	struct tce_run runs[TCE_RUNS];
 	int ret;
 
 	note_changed(batch, entry, nr);
@@ -649,7 +621,13 @@ static int map_in_chunk(struct tce_batch *batch, unsigned long chunk,
 	word = tce_view_word(view, chunk);
 	value = lock_to_map(batch, word, piece, &spare);
 
-	if (batch->owner->closed) {
+	/*
+	 * An empty chunk may lie in a node that another CPU has just installed:
+	 * pairs with smp_mb() in tce_owner_close().
+	 */
+	if (!value)
+		smp_mb();
+	if (READ_ONCE(batch->owner->closed)) {
 		tce_chunk_unlock(word, value);
 		put_spare(batch, spare);
 		return -ENXIO;
@@ -681,7 +659,8 @@ static int map_in_chunk(struct tce_batch *batch, unsigned long chunk,
  * @perm: TCE_PCI_READ, TCE_PCI_WRITE or both
  *
  * What the entries were mapped to before is uncounted when the batch ends. The
- * counts of tce_hold() are used up, whatever is returned.
+ * counts of tce_hold() are used up, whatever is returned. On -EIO entries behind
+ * these, up to the end of their chunk, may be empty too.
  *
  * Context: May sleep.
  * Return: 0; on an error the entries are mapped or empty, in this order:
@@ -751,7 +730,7 @@ static unsigned int nr_dense_wanted(struct iommu_table *tbl,
 static int map_counted(struct iommu_table *tbl, unsigned long entry,
 		       unsigned long nr, unsigned long ua, unsigned long perm)
 {
-	struct tce_batch batch;
+	struct tce_batch batch __uninitialized;
 	int ret;
 
 	tce_batch_begin(&batch, tbl, entry, nr);
@@ -792,10 +771,6 @@ static void unmap_in_chunk(struct tce_batch *batch, unsigned long chunk,
 	struct tce_piece piece;
 	unsigned long value;
 
-	/* While closing, meet each mapper at the lock: tce_owner_close(). */
-	if (!word || (!READ_ONCE(*word) && !batch->owner->closed))
-		return;
-
 	value = lock_to_unmap(batch, word, first, last, &spare);
 	if (tce_chunk_next(&batch->owner->view, value, first, last, &piece)) {
 		first = piece.first;
@@ -808,9 +783,21 @@ static void unmap_in_chunk(struct tce_batch *batch, unsigned long chunk,
 		note_gone(batch, value, first, last);
 		value = tce_chunk_unmap(&batch->owner->view, value, first, last,
 					&spare);
+		/* Whoever finds the entries unmapped may count on it. */
+		flush(batch);
 	}
 	tce_chunk_unlock(word, value);
 	put_spare(batch, spare);
+}
+
+/* While closing, empty chunks are met as well: tce_owner_close(). */
+static unsigned long next_to_unmap(struct tce_batch *batch,
+				   unsigned long chunk)
+{
+	if (READ_ONCE(batch->owner->closed))
+		return tce_view_skip(&batch->owner->view, chunk);
+
+	return tce_view_next_used(&batch->owner->view, chunk);
 }
 
 /**
@@ -829,9 +816,8 @@ void tce_batch_unmap(struct tce_batch *batch, unsigned long entry,
 	unsigned long last_chunk = chunk_of(tbl, entry + nr - 1);
 	unsigned int last_index = index_in_chunk(tbl, entry + nr - 1);
 
-	for (chunk = tce_view_skip(&batch->owner->view, first_chunk);
-	     chunk <= last_chunk;
-	     chunk = tce_view_skip(&batch->owner->view, chunk + 1)) {
+	for (chunk = next_to_unmap(batch, first_chunk); chunk <= last_chunk;
+	     chunk = next_to_unmap(batch, chunk + 1)) {
 		unsigned int first = 0, last = TCE_CHUNK_ENTRIES - 1;
 
 		if (chunk == first_chunk)
@@ -847,7 +833,7 @@ EXPORT_SYMBOL_GPL(tce_batch_unmap);
 static void unmap_registered(struct iommu_table *tbl, unsigned long entry,
 			     unsigned long nr)
 {
-	struct tce_batch batch;
+	struct tce_batch batch __uninitialized;
 
 	tce_batch_begin(&batch, tbl, entry, nr);
 	tce_batch_unmap(&batch, entry, nr);
@@ -922,12 +908,6 @@ static int pin_tce(struct iommu_table *tbl, unsigned long ua,
 	ret = pin_user_pages_fast(ua & PAGE_MASK, 1, flags, &page);
 	if (ret != 1)
 		return ret < 0 ? ret : -EFAULT;
-
-	if (tbl->it_page_shift > PAGE_SHIFT &&
-	    page_shift(compound_head(page)) < tbl->it_page_shift) {
-		unpin_user_page(page);
-		return -EINVAL;
-	}
 
 	*tce = (page_to_pfn(page) << PAGE_SHIFT | offset_in_page(ua)) | perm;
 
@@ -1025,6 +1005,50 @@ static int unmap_pinned(struct iommu_table *tbl, unsigned long entry,
 	return 0;
 }
 
+/* Few entries, nothing to wait for */
+
+/*
+ * Most changes are like this: in one chunk, of memory of one region, with all
+ * levels there. False if not, with nothing changed.
+ */
+static bool map_at_once(struct iommu_table *tbl, unsigned long entry,
+			unsigned long nr, unsigned long ua, unsigned long perm)
+{
+	struct tce_try try __uninitialized;
+	bool ok;
+
+	guard(rcu)();
+	guard(preempt)();
+	if (!tce_try_begin(&try, tbl, entry, nr, false))
+		return false;
+
+	ok = tce_try_prepare(&try, entry, nr, ua, perm);
+	if (ok)
+		tce_try_map(&try, entry, nr, ua, perm);
+	tce_try_end(&try);
+
+	return ok;
+}
+
+static bool unmap_at_once(struct iommu_table *tbl, unsigned long entry,
+			  unsigned long nr)
+{
+	struct tce_try try __uninitialized;
+	bool ok;
+
+	guard(rcu)();
+	guard(preempt)();
+	if (!tce_try_begin(&try, tbl, entry, nr, false))
+		return false;
+
+	ok = tce_try_prepare(&try, entry, nr, 0, 0);
+	if (ok)
+		tce_try_unmap(&try, entry, nr);
+	tce_try_end(&try);
+
+	return ok;
+}
+
 /* For all callers */
 
 /**
@@ -1043,8 +1067,7 @@ static int unmap_pinned(struct iommu_table *tbl, unsigned long entry,
  *	   -EINVAL  not in the table, or memory not registered or not contiguous
  *	   -EFAULT  no registered memory, and memory not accessible
  *	   -ENOMEM  no memory
- *	   -ENXIO   the window is being removed
- *	   or -EIO as tce_batch_map() has it.
+ *	   or as tce_batch_map() has it, -ENXIO and -EIO.
  */
 int tce_map(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 	    unsigned long ua, unsigned long perm)
@@ -1056,6 +1079,9 @@ int tce_map(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 
 	if (!tbl->it_owner->registry)
 		return map_pinned(tbl, entry, nr, ua, perm);
+
+	if (nr <= TCE_FEW && map_at_once(tbl, entry, nr, ua, perm))
+		return 0;
 
 	ret = tce_hold(tbl, ua, nr, perm);
 	if (ret)
@@ -1091,7 +1117,8 @@ int tce_unmap(struct iommu_table *tbl, unsigned long entry, unsigned long nr)
 	if (!tbl->it_owner->registry)
 		return unmap_pinned(tbl, entry, nr, false);
 
-	unmap_registered(tbl, entry, nr);
+	if (nr > TCE_FEW || !unmap_at_once(tbl, entry, nr))
+		unmap_registered(tbl, entry, nr);
 
 	return 0;
 }

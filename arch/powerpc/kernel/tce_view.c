@@ -20,7 +20,9 @@
 #include <linux/build_bug.h>
 #include <linux/kmemleak.h>
 #include <linux/log2.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -236,6 +238,35 @@ again:
 }
 
 /**
+ * tce_view_next_used - the first chunk from here on that is not empty
+ * @view: the view
+ * @chunk: where to begin
+ *
+ * Context: May sleep; lock-free.
+ * Return: the chunk, which may be locked and empty; beyond the last one if
+ *	   there is none.
+ */
+unsigned long tce_view_next_used(struct tce_view *view, unsigned long chunk)
+{
+	for (;;) {
+		const unsigned long *word;
+		unsigned long end;
+
+		chunk = tce_view_skip(view, chunk);
+		if (chunk >= view->nr_chunks)
+			return chunk;
+
+		word = tce_view_word(view, chunk);
+		end = min(ALIGN(chunk + 1, TCE_NODE_SLOTS), view->nr_chunks);
+		for (; chunk < end; chunk++) {
+			if (READ_ONCE(*word++))
+				return chunk;
+		}
+		cond_resched();
+	}
+}
+
+/**
  * tce_view_grow - make a chunk have a word
  * @view: the view
  * @chunk: the chunk
@@ -311,28 +342,37 @@ unsigned long tce_chunk_lock(unsigned long *word)
  * @word: the chunk's word
  * @value: where what the word says goes
  *
- * Context: Any, real mode included; preemption is off until
- *	    tce_chunk_unlock().
+ * Context: Real mode, which is never preempted.
  * Return: true if it was taken.
  */
 bool tce_chunk_trylock(unsigned long *word, unsigned long *value)
 {
-	preempt_disable();
-	if (test_and_set_bit_lock(WORD_LOCK_BIT, word)) {
-		preempt_enable();
+	if (test_and_set_bit_lock(WORD_LOCK_BIT, word))
 		return false;
-	}
+
 	*value = READ_ONCE(*word) & ~WORD_LOCK;
 
 	return true;
 }
 
 /**
- * tce_chunk_unlock - let go of a chunk
+ * tce_chunk_release - let go of a chunk that tce_chunk_trylock() took
  * @word: the chunk's word
  * @value: what it says from now on
  *
- * Context: Any, real mode included.
+ * Context: Real mode.
+ */
+void tce_chunk_release(unsigned long *word, unsigned long value)
+{
+	smp_store_release(word, value);
+}
+
+/**
+ * tce_chunk_unlock - let go of a chunk that tce_chunk_lock() took
+ * @word: the chunk's word
+ * @value: what it says from now on
+ *
+ * Context: Not in real mode.
  */
 void tce_chunk_unlock(unsigned long *word, unsigned long value)
 {
@@ -394,6 +434,31 @@ bool tce_chunk_next(const struct tce_view *view, unsigned long value,
 	piece->ua = run_addr(view, value, first);
 
 	return true;
+}
+
+/**
+ * tce_chunk_get - look one entry up
+ * @view: the view
+ * @value: what the word of the chunk says; the chunk is locked
+ * @i: the entry, in its chunk
+ * @ua: where the address that it is mapped to goes
+ *
+ * Context: Any, real mode included.
+ * Return: false if it is not mapped.
+ */
+bool tce_chunk_get(const struct tce_view *view, unsigned long value,
+		   unsigned int i, unsigned long *ua)
+{
+	if (is_dense(value)) {
+		u64 entry = dense_of(value)->ua[i];
+
+		*ua = entry & ~TCE_DENSE_MAPPED;
+		return entry;
+	}
+
+	*ua = run_addr(view, value, i);
+
+	return is_run(value) && i >= run_first(value) && i <= run_last(value);
 }
 
 /**
@@ -607,9 +672,11 @@ static unsigned long dense_map(struct tce_view *view, unsigned long value,
  * @value: what the word says; the chunk is locked
  * @piece: the entries and their address
  * @spare: an array if tce_chunk_map_needs_dense(), else it may be NULL; on
- *	   return, an array that is left over, for kfree()
+ *	   return, an array that is left over, for kfree(). Without a place to
+ *	   leave it, @spare being NULL, an array stays in the chunk that has it
  *
- * Context: Not in real mode: may call kfree(). Cannot fail.
+ * Context: Any; real mode with @spare NULL, as this may call kfree() otherwise.
+ *	    Cannot fail.
  * Return: what the word has to say.
  */
 unsigned long tce_chunk_map(struct tce_view *view, unsigned long value,
@@ -618,7 +685,8 @@ unsigned long tce_chunk_map(struct tce_view *view, unsigned long value,
 {
 	unsigned int first = piece->first, last = piece_last(piece);
 
-	if (first == 0 && last == TCE_CHUNK_ENTRIES - 1) {
+	if (first == 0 && last == TCE_CHUNK_ENTRIES - 1 &&
+	    (spare || !is_dense(value))) {
 		give_back(view, value, spare);
 		return run_word(first, last, piece->ua);
 	}
@@ -647,7 +715,7 @@ static unsigned long dense_unmap(struct tce_view *view, unsigned long value,
 	unsigned int used;
 
 	used = dense_used(value) - dense_count(dense, first, last);
-	if (!used) {
+	if (!used && spare) {
 		give_back(view, value, spare);
 		return 0;
 	}
@@ -665,7 +733,7 @@ static unsigned long dense_unmap(struct tce_view *view, unsigned long value,
  * @last: last entry
  * @spare: as in tce_chunk_map(), with tce_chunk_unmap_needs_dense()
  *
- * Context: Not in real mode: may call kfree(). Cannot fail.
+ * Context: As tce_chunk_map(). Cannot fail.
  * Return: what the word has to say.
  */
 unsigned long tce_chunk_unmap(struct tce_view *view, unsigned long value,

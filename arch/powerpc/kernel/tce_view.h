@@ -89,16 +89,20 @@ int tce_view_init(struct tce_view *view, unsigned long nr_entries,
 void tce_view_destroy(struct tce_view *view);
 unsigned long *tce_view_word(struct tce_view *view, unsigned long chunk);
 unsigned long tce_view_skip(struct tce_view *view, unsigned long chunk);
+unsigned long tce_view_next_used(struct tce_view *view, unsigned long chunk);
 int tce_view_grow(struct tce_view *view, unsigned long chunk);
 struct tce_dense *tce_dense_alloc(gfp_t gfp);
 
 unsigned long tce_chunk_lock(unsigned long *word);
 bool tce_chunk_trylock(unsigned long *word, unsigned long *value);
+void tce_chunk_release(unsigned long *word, unsigned long value);
 void tce_chunk_unlock(unsigned long *word, unsigned long value);
 
 bool tce_chunk_next(const struct tce_view *view, unsigned long value,
 		    unsigned int first, unsigned int last,
 		    struct tce_piece *piece);
+bool tce_chunk_get(const struct tce_view *view, unsigned long value,
+		   unsigned int i, unsigned long *ua);
 bool tce_chunk_is_dense(unsigned long value);
 unsigned int tce_chunk_count(const struct tce_view *view, unsigned long value,
 			     unsigned int *first, unsigned int last,

@@ -7,6 +7,9 @@
  * counted in their regions, memory is allocated. What is left cannot fail, and
  * is one batch a table, with one invalidation.
  *
+ * Most hypercalls are over before that, for they change what there is memory for
+ * and nobody else is at: book3s_64_vio_try.h.
+ *
  * Entries of hardware tables change along with the guest's under locks that
  * cover blocks of the guest's entries, so that both always tell the same,
  * whatever hypercalls run at the same time. Locks are taken in ascending order.
@@ -39,6 +42,7 @@
 #include <asm/tce_owner.h>
 
 #include "book3s_64_vio.h"
+#include "book3s_64_vio_try.h"
 
 /* Looks at a lock before going to sleep: longer than changing a list takes. */
 #define LIOBN_LOCK_SPINS	2000
@@ -230,6 +234,12 @@ static void lock_entries(struct kvmppc_liobn *l, unsigned long index,
 	}
 }
 
+static void wake_up_lockers(struct kvmppc_liobn *l)
+{
+	if (wq_has_sleeper(&l->wait))
+		wake_up_all(&l->wait);
+}
+
 static void unlock_entries(struct kvmppc_liobn *l, unsigned long index,
 			   unsigned long nr)
 {
@@ -242,8 +252,7 @@ static void unlock_entries(struct kvmppc_liobn *l, unsigned long index,
 			break;
 	}
 
-	if (wq_has_sleeper(&l->wait))
-		wake_up_all(&l->wait);
+	wake_up_lockers(l);
 }
 
 /* The file */
@@ -883,6 +892,23 @@ static long commit(struct kvmppc_liobn *l, const struct liobn_tables *tables,
 	return ok ? H_SUCCESS : H_HARDWARE;
 }
 
+/* Write @nr entries, if there is nothing to wait for. */
+static bool try_runs(struct kvmppc_liobn *l, const struct liobn_tables *tables,
+		     unsigned long first, unsigned long nr,
+		     const struct guest_run *runs, unsigned int nr_runs)
+{
+	bool ok;
+
+	rcu_read_lock();
+	preempt_disable();
+	ok = liobn_try(l, tables, first, nr, runs, nr_runs, false);
+	preempt_enable();
+	rcu_read_unlock();
+	wake_up_lockers(l);
+
+	return ok;
+}
+
 /* Write @nr entries from @first on, or change nothing. */
 static long put_runs(struct kvmppc_liobn *l, unsigned long first,
 		     unsigned long nr, const struct guest_run *runs,
@@ -890,6 +916,9 @@ static long put_runs(struct kvmppc_liobn *l, unsigned long first,
 {
 	const struct liobn_tables *tables = tables_of(l);
 	long ret;
+
+	if (try_runs(l, tables, first, nr, runs, nr_runs))
+		return H_SUCCESS;
 
 	ret = grow_pages(l, first - l->offset, nr);
 	if (ret)
@@ -1041,8 +1070,13 @@ EXPORT_SYMBOL_GPL(kvmppc_h_put_tce_indirect);
 static long stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
 		  unsigned long nr)
 {
+	const struct guest_run run = { .tce = tce, .nr = nr };
+	const struct liobn_tables *tables = tables_of(l);
 	unsigned long index = entry - l->offset;
 	long ret;
+
+	if (nr <= TCE_LIST_MAX && try_runs(l, tables, entry, nr, &run, 1))
+		return H_SUCCESS;
 
 	if (tce) {
 		ret = grow_pages(l, index, nr);
@@ -1051,7 +1085,7 @@ static long stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
 	}
 
 	lock_entries(l, index, nr);
-	unmap_from_tables(l, tables_of(l), entry, nr);
+	unmap_from_tables(l, tables, entry, nr);
 	fill(l, index, nr, tce, 0);
 	unlock_entries(l, index, nr);
 

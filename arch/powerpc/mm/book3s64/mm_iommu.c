@@ -433,6 +433,27 @@ static int register_locked(struct mm_iommu *registry, unsigned long ua,
 	return 0;
 }
 
+/* Give a region up if nothing points into it; the registry's lock is held. */
+static bool try_give_up(struct mm_iommu_region *region)
+{
+	if (atomic64_cmpxchg(&region->entries, 0, MM_IOMMU_GONE) != 0)
+		return false;
+
+	mm_iommu_index_remove(&region->registry->index, region->ua);
+	list_del(&region->idle);
+	region_destroy(region);
+
+	return true;
+}
+
+static void reap_locked(struct mm_iommu *registry)
+{
+	struct mm_iommu_region *region, *next;
+
+	list_for_each_entry_safe(region, next, &registry->idle, idle)
+		try_give_up(region);
+}
+
 /**
  * mm_iommu_register - register a range, or take another reference to it
  * @registry: the registry of current->mm
@@ -462,25 +483,14 @@ int mm_iommu_register(struct mm_iommu *registry, unsigned long ua,
 	if (ret)
 		return ret;
 
+	/* What nobody wants any more must not be found with its old pages. */
+	reap_locked(registry);
 	ret = register_locked(registry, ua, nr_pages, pregion);
 	mutex_unlock(&registry->lock);
 
 	return ret;
 }
 EXPORT_SYMBOL_GPL(mm_iommu_register);
-
-/* Give a region up if nothing points into it; the registry's lock is held. */
-static bool try_give_up(struct mm_iommu_region *region)
-{
-	if (atomic64_cmpxchg(&region->entries, 0, MM_IOMMU_GONE) != 0)
-		return false;
-
-	mm_iommu_index_remove(&region->registry->index, region->ua);
-	list_del(&region->idle);
-	region_destroy(region);
-
-	return true;
-}
 
 /**
  * mm_iommu_unregister - let go of one reference, if the region may go
@@ -541,14 +551,12 @@ EXPORT_SYMBOL_GPL(mm_iommu_let_go);
 void mm_iommu_reap(struct mm_struct *mm)
 {
 	struct mm_iommu *registry = READ_ONCE(mm->context.mm_iommu);
-	struct mm_iommu_region *region, *next;
 
 	if (!registry || list_empty_careful(&registry->idle))
 		return;
 
 	mutex_lock(&registry->lock);
-	list_for_each_entry_safe(region, next, &registry->idle, idle)
-		try_give_up(region);
+	reap_locked(registry);
 	mutex_unlock(&registry->lock);
 }
 EXPORT_SYMBOL_GPL(mm_iommu_reap);
@@ -559,7 +567,8 @@ EXPORT_SYMBOL_GPL(mm_iommu_reap);
  * @ua: any address
  *
  * Context: Any, real mode included; lock-free. In a read-side section (see
- *	    tce_free_deferred()) or with an entry of the region counted.
+ *	    tce_free_deferred()); the region, not the way to it, also lives
+ *	    as long as an entry of it is counted.
  * Return: the region, NULL if the address is not registered.
  */
 struct mm_iommu_region *mm_iommu_find(const struct mm_iommu *registry,
@@ -572,20 +581,28 @@ struct mm_iommu_region *mm_iommu_find(const struct mm_iommu *registry,
 static unsigned long run_of(const struct mm_iommu_region *region,
 			    unsigned long page)
 {
-	unsigned long low = 0, nr = region->nr_runs;
+	unsigned long nr = nr_blocks(2 * region->nr_runs), block = 0, low = 0;
+	const u64 *words;
 
 	while (nr > 1) {
 		unsigned long half = nr / 2;
 
-		if (*word_ptr(region, 2 * (low + half)) <= page) {
-			low += half;
-			nr -= half;
-		} else {
-			nr = half;
-		}
+		if (region->blocks[block + half][0] <= page)
+			block += half;
+		nr -= half;
 	}
 
-	return low;
+	words = region->blocks[block];
+	nr = words_in_block(2 * region->nr_runs, block) / 2;
+	while (nr > 1) {
+		unsigned long half = nr / 2;
+
+		if (words[2 * (low + half)] <= page)
+			low += half;
+		nr -= half;
+	}
+
+	return block * (MM_IOMMU_BLOCK_WORDS / 2) + low;
 }
 
 /* Bytes that are contiguous from @ua on, up to about @want, and where. */
@@ -612,6 +629,48 @@ static unsigned long extent(const struct mm_iommu_region *region,
 	return (nr << PAGE_SHIFT) - offset;
 }
 
+/*
+ * The same, all at once, of a region that is kept as one word a page, for IOMMU
+ * pages that no kernel page is smaller than. A run may end where a block does.
+ */
+static long translate_dense(const struct mm_iommu_region *region,
+			    unsigned long ua, unsigned int page_shift,
+			    unsigned long nr_entries, struct tce_run *runs,
+			    unsigned int *nr_runs)
+{
+	unsigned long page = (ua - region->ua) >> PAGE_SHIFT;
+	unsigned long left = nr_entries << page_shift;
+	unsigned long offset = offset_in_page(ua);
+	unsigned int i = 0;
+
+	while (left && i < *nr_runs) {
+		const u64 *block = region->blocks[page >> MM_IOMMU_BLOCK_SHIFT];
+		const u64 *word = block + (page & (MM_IOMMU_BLOCK_WORDS - 1));
+		const u64 *end = block + MM_IOMMU_BLOCK_WORDS;
+
+		do {
+			unsigned long hpa = *word++ + offset;
+			unsigned long bytes = PAGE_SIZE - offset;
+
+			while (bytes < left && word < end &&
+			       *word == hpa + bytes) {
+				bytes += PAGE_SIZE;
+				word++;
+			}
+			bytes = min(bytes, left);
+			runs[i].hpa = hpa;
+			runs[i].entries = bytes >> page_shift;
+			left -= bytes;
+			offset = 0;
+		} while (++i < *nr_runs && left && word < end);
+
+		page = ALIGN_DOWN(page, MM_IOMMU_BLOCK_WORDS) + (word - block);
+	}
+	*nr_runs = i;
+
+	return nr_entries - (left >> page_shift);
+}
+
 /**
  * mm_iommu_translate - physical addresses of consecutive IOMMU pages
  * @region: the region; all of the range lies in it
@@ -635,6 +694,10 @@ long mm_iommu_translate(const struct mm_iommu_region *region, unsigned long ua,
 {
 	unsigned long page_mask = (1UL << page_shift) - 1, left = nr_entries;
 	unsigned int i;
+
+	if (!region->nr_runs && page_shift <= PAGE_SHIFT)
+		return translate_dense(region, ua, page_shift, nr_entries, runs,
+				       nr_runs);
 
 	for (i = 0; i < *nr_runs && left; i++) {
 		unsigned long want = left << page_shift, hpa, n;

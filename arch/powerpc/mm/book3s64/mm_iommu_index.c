@@ -79,18 +79,31 @@ void *mm_iommu_index_find(const struct mm_iommu_index *index,
 			  unsigned long addr)
 {
 	const struct mm_iommu_root *root = READ_ONCE(index->root);
-	const struct mm_iommu_leaf *leaf;
-	long i;
+	unsigned long s;
 
 	if (!root)
 		return NULL;
 
-	leaf = READ_ONCE(root->slot[slot_of(root, addr)].leaf);
-	i = last_not_above(leaf->start, leaf->nr_ranges, addr);
-	if (i < 0 || addr >= READ_ONCE(leaf->end[i]))
-		return NULL;
+	/*
+	 * The range that begins last before the address. It may lie in a slot
+	 * before, if it reaches across where this one begins.
+	 */
+	for (s = slot_of(root, addr) + 1; s-- > 0; ) {
+		const struct mm_iommu_leaf *leaf;
+		long i;
 
-	return leaf->item[i];
+		leaf = READ_ONCE(root->slot[s].leaf);
+		i = last_not_above(leaf->start, leaf->nr_ranges, addr);
+		for (; i >= 0; i--) {
+			unsigned long end = READ_ONCE(leaf->end[i]);
+
+			if (end == leaf->start[i])
+				continue;
+			return addr < end ? leaf->item[i] : NULL;
+		}
+	}
+
+	return NULL;
 }
 
 /**
@@ -154,9 +167,8 @@ static void leaf_append(struct mm_iommu_leaf *leaf, unsigned long start,
 }
 
 /*
- * Spread the live ranges of @from and the new one over @low and, when they do
- * not fit or @high is all that is wanted, @high. Returns the address from
- * which @high answers, meaningful if it got any.
+ * Spread the live ranges of @from and the new one over @low, up to @nr_low of
+ * them, and @high, if it is not NULL.
  */
 static void leaf_spread(const struct mm_iommu_leaf *from,
 			struct mm_iommu_leaf *low, struct mm_iommu_leaf *high,

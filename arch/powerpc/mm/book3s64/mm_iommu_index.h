@@ -34,8 +34,9 @@ struct mm_iommu_leaf {
 };
 
 /**
- * struct mm_iommu_slot - one leaf and the address from which it is the one
- * @start: lowest address that this leaf answers for
+ * struct mm_iommu_slot - one leaf and where it begins
+ * @start: ranges from here to the next slot's start begin in this leaf; the
+ *	   last one may end beyond
  * @leaf: replaced as a whole, under the writer's lock
  */
 struct mm_iommu_slot {
@@ -47,7 +48,7 @@ struct mm_iommu_slot {
  * struct mm_iommu_root - the leaves in ascending order
  * @rcu: for freeing behind the readers; first, so that it is the object
  * @nr_slots: elements of @slot
- * @slot: the leaves; the first one answers from address 0
+ * @slot: the leaves; the first one begins at address 0
  */
 struct mm_iommu_root {
 	struct rcu_head rcu;

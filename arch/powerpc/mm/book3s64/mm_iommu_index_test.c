@@ -9,14 +9,13 @@
 
 #include "mm_iommu_index.h"
 
-/* Ranges lie in slots of this size, at random places of them. */
-#define SLOT_BYTES	0x10000UL
-#define NR_SLOTS	600
-#define NR_STEPS	6000
+#define CELL_BYTES	0x10000UL
+#define NR_CELLS	4096
+#define NR_STEPS	20000
 
+/* Which range covers each cell: its first cell + 1, or 0. */
 struct model {
-	unsigned long start[NR_SLOTS];
-	unsigned long end[NR_SLOTS];	/* 0: not in the index */
+	unsigned int range[NR_CELLS];
 };
 
 static int index_test_init(struct kunit *test)
@@ -81,78 +80,136 @@ static void index_grows_and_shrinks(struct kunit *test)
 
 	for (k = 0; k < ARRAY_SIZE(strides); k++) {
 		for (i = 0; i < nr; i++) {
-			addr = (i * strides[k] % nr + 1) * SLOT_BYTES;
+			addr = (i * strides[k] % nr + 1) * CELL_BYTES;
 			KUNIT_ASSERT_EQ(test, 0,
 					mm_iommu_index_insert(index, addr,
-							      addr + SLOT_BYTES,
+							      addr + CELL_BYTES,
 							      item_of(addr)));
 		}
 		for (i = 1; i <= nr; i++) {
-			addr = i * SLOT_BYTES;
+			addr = i * CELL_BYTES;
 			KUNIT_ASSERT_PTR_EQ(test, item_of(addr),
 					    mm_iommu_index_find(index, addr));
 		}
 		for (i = 0; i < nr; i++)
 			mm_iommu_index_remove(index, (i * strides[k] % nr + 1) *
-						     SLOT_BYTES);
+						     CELL_BYTES);
 		KUNIT_ASSERT_NULL(test, index->root);
 	}
 }
 
 static void expect_as_model(struct kunit *test, struct mm_iommu_index *index,
-			    const struct model *model, unsigned long i,
-			    struct rnd_state *rnd)
+			    const struct model *model, unsigned int cell)
 {
-	unsigned long addr = i * SLOT_BYTES + prandom_u32_state(rnd) %
-			     SLOT_BYTES;
-	bool in = model->end[i] && addr >= model->start[i] &&
-		  addr < model->end[i];
+	unsigned long addr = cell * CELL_BYTES;
+	unsigned int range = model->range[cell];
+	void *item = range ? item_of((range - 1) * CELL_BYTES) : NULL;
 
-	KUNIT_EXPECT_PTR_EQ(test, in ? item_of(model->start[i]) : NULL,
-			    mm_iommu_index_find(index, addr));
-	KUNIT_EXPECT_EQ(test, in,
-			mm_iommu_index_overlaps(index, addr, addr + 1));
-	KUNIT_EXPECT_EQ(test, !!model->end[i],
-			mm_iommu_index_overlaps(index, i * SLOT_BYTES,
-						(i + 1) * SLOT_BYTES));
+	KUNIT_ASSERT_PTR_EQ(test, item, mm_iommu_index_find(index, addr));
+	KUNIT_ASSERT_PTR_EQ(test, item,
+			    mm_iommu_index_find(index, addr + CELL_BYTES - 1));
+	KUNIT_ASSERT_EQ(test, !!range,
+			mm_iommu_index_overlaps(index, addr,
+						addr + CELL_BYTES));
 }
 
+static void fill(struct model *model, unsigned int first, unsigned int nr,
+		 unsigned int range)
+{
+	while (nr--)
+		model->range[first++] = range;
+}
+
+/* Insert a range of up to @max cells at @cell, as far as there is room. */
+static void insert_at(struct kunit *test, struct mm_iommu_index *index,
+		      struct model *model, unsigned int cell, unsigned int max)
+{
+	unsigned int nr = 0;
+
+	while (nr < max && cell + nr < NR_CELLS && !model->range[cell + nr])
+		nr++;
+	KUNIT_ASSERT_EQ(test, 0,
+			mm_iommu_index_insert(index, cell * CELL_BYTES,
+					      (cell + nr) * CELL_BYTES,
+					      item_of(cell * CELL_BYTES)));
+	fill(model, cell, nr, cell + 1);
+}
+
+static void remove_at(struct mm_iommu_index *index, struct model *model,
+		      unsigned int cell)
+{
+	unsigned int range = model->range[cell], first = range - 1, nr = 0;
+
+	while (first + nr < NR_CELLS && model->range[first + nr] == range)
+		nr++;
+	mm_iommu_index_remove(index, first * CELL_BYTES);
+	fill(model, first, nr, 0);
+}
+
+/*
+ * Ranges come and go and are of any size, so that they reach across where
+ * leaves began when they were split, and find leaves whose first range is gone.
+ */
 static void index_agrees_with_a_model(struct kunit *test)
 {
 	struct mm_iommu_index *index = test->priv;
+	unsigned int step, cell;
 	struct rnd_state rnd;
 	struct model *model;
-	unsigned long step, i;
 
 	model = kunit_kzalloc(test, sizeof(*model), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, model);
 	prandom_seed_state(&rnd, 2026);
 
 	for (step = 0; step < NR_STEPS; step++) {
-		i = prandom_u32_state(&rnd) % NR_SLOTS;
-		if (model->end[i]) {
-			mm_iommu_index_remove(index, model->start[i]);
-			model->end[i] = 0;
-		} else {
-			unsigned long skip = prandom_u32_state(&rnd) % 0x8000;
-			unsigned long bytes = 1 + prandom_u32_state(&rnd) %
-					      0x8000;
-
-			model->start[i] = i * SLOT_BYTES + skip;
-			model->end[i] = model->start[i] + bytes;
-			KUNIT_ASSERT_EQ(test, 0,
-					mm_iommu_index_insert(index,
-						model->start[i], model->end[i],
-						item_of(model->start[i])));
-		}
-		expect_as_model(test, index, model, i, &rnd);
+		cell = prandom_u32_state(&rnd) % NR_CELLS;
+		if (model->range[cell])
+			remove_at(index, model, cell);
+		else
+			insert_at(test, index, model, cell,
+				  1 + prandom_u32_state(&rnd) % 9);
+		for (cell = 0; cell < NR_CELLS && !(step % 512); cell++)
+			expect_as_model(test, index, model, cell);
 		expect_as_model(test, index, model,
-				prandom_u32_state(&rnd) % NR_SLOTS, &rnd);
+				prandom_u32_state(&rnd) % NR_CELLS);
 	}
 
-	for (i = 0; i < NR_SLOTS; i++) {
-		if (model->end[i])
-			mm_iommu_index_remove(index, model->start[i]);
+	for (cell = 0; cell < NR_CELLS; cell++) {
+		if (model->range[cell])
+			remove_at(index, model, cell);
+	}
+	KUNIT_EXPECT_NULL(test, index->root);
+}
+
+/* A range that begins in one leaf's part and ends in the next one's. */
+static void index_finds_across_leaves(struct kunit *test)
+{
+	const unsigned long nr = MM_IOMMU_LEAF_RANGES + 6;
+	struct mm_iommu_index *index = test->priv;
+	unsigned long i, cut;
+
+	for (i = 0; i < nr; i++)
+		KUNIT_ASSERT_EQ(test, 0,
+				mm_iommu_index_insert(index, i * CELL_BYTES,
+						      (i + 1) * CELL_BYTES,
+						      item_of(i * CELL_BYTES)));
+	KUNIT_ASSERT_EQ(test, 2, index->root->nr_slots);
+	cut = index->root->slot[1].start / CELL_BYTES;
+
+	mm_iommu_index_remove(index, (cut - 1) * CELL_BYTES);
+	mm_iommu_index_remove(index, cut * CELL_BYTES);
+	KUNIT_ASSERT_EQ(test, 0,
+			mm_iommu_index_insert(index, (cut - 1) * CELL_BYTES,
+					      (cut + 1) * CELL_BYTES,
+					      item_of(7)));
+	KUNIT_EXPECT_PTR_EQ(test, item_of(7),
+			    mm_iommu_index_find(index, cut * CELL_BYTES));
+	KUNIT_EXPECT_PTR_EQ(test, item_of((cut + 1) * CELL_BYTES),
+			    mm_iommu_index_find(index, (cut + 1) * CELL_BYTES));
+
+	for (i = 0; i < nr; i++) {
+		if (i != cut)
+			mm_iommu_index_remove(index, i * CELL_BYTES);
 	}
 	KUNIT_EXPECT_NULL(test, index->root);
 }
@@ -161,6 +218,7 @@ static struct kunit_case index_test_cases[] = {
 	KUNIT_CASE(index_is_empty_at_first),
 	KUNIT_CASE(index_finds_both_ends),
 	KUNIT_CASE(index_grows_and_shrinks),
+	KUNIT_CASE(index_finds_across_leaves),
 	KUNIT_CASE(index_agrees_with_a_model),
 	{}
 };

@@ -71,7 +71,6 @@ static void kill_pe(const struct pnv_ioda_pe *pe)
 	const struct pnv_phb *phb = pe->phb;
 
 	if (has_kill_register(phb)) {
-		mb(); /* the PHB has to see the TCEs before the command */
 		phb3_kill(phb, PHB3_TCE_KILL_PE | (pe->pe_number & 0xff));
 	} else {
 		opal_pci_tce_kill(phb->opal_id, OPAL_PCI_TCE_KILL_PE,
@@ -92,7 +91,6 @@ static void kill_pages(const struct pnv_ioda_pe *pe, u64 bus_addr,
 		return;
 	}
 
-	mb(); /* the PHB has to see the TCEs before the command */
 	command = PHB3_TCE_KILL_PAGE | bus_addr | (pe->pe_number & 0xff);
 	for (; nr; nr--, command += 1ULL << page_shift)
 		phb3_kill(phb, command);
@@ -107,6 +105,8 @@ static void pnv_ioda2_tce_kill(struct iommu_table *tbl, unsigned long entry,
 	if (!nr)
 		return;
 
+	/* TCEs before the list of groups, see link_table(), and the kill. */
+	mb();
 	list_for_each_entry_lockless(link, &tbl->it_group_list, next) {
 		const struct pnv_ioda_pe *pe = to_pe(link->table_group);
 
@@ -116,7 +116,37 @@ static void pnv_ioda2_tce_kill(struct iommu_table *tbl, unsigned long entry,
 		else
 			kill_pe(pe);
 	}
+	/* The kill may be a store to a device; counts are dropped after it. */
+	mb();
 }
+
+#ifdef CONFIG_IOMMU_API
+/* The same in real mode, where the register has its physical address. */
+static void pnv_phb3_tce_kill_rm(struct iommu_table *tbl, unsigned long entry,
+				 unsigned long nr)
+{
+	u64 page = PHB3_TCE_KILL_PAGE | (u64)entry << tbl->it_page_shift;
+	struct iommu_table_group_link *link;
+
+	/* As in pnv_ioda2_tce_kill(). */
+	mb();
+	list_for_each_entry_lockless(link, &tbl->it_group_list, next) {
+		const struct pnv_ioda_pe *pe = to_pe(link->table_group);
+		u64 command = page, number = pe->pe_number & 0xff;
+		unsigned long left = nr;
+		void __iomem *reg;
+
+		reg = (void __iomem *)(pe->phb->regs_phys + PHB3_TCE_KILL);
+		if (nr >= PNV_KILL_PE_PAGES) {
+			__raw_rm_writeq_be(PHB3_TCE_KILL_PE | number, reg);
+			continue;
+		}
+		for (; left; left--, command += 1ULL << tbl->it_page_shift)
+			__raw_rm_writeq_be(command | number, reg);
+	}
+	mb();
+}
+#endif
 
 /* The kernel's own DMA */
 
@@ -153,6 +183,22 @@ static struct iommu_table_ops pnv_ioda2_table_ops = {
 	.set_runs	= pnv_tce_set_runs,
 	.clear_run	= pnv_tce_clear_run,
 	.tce_kill	= pnv_ioda2_tce_kill,
+	.is_grown	= pnv_tce_is_grown,
+#endif
+};
+
+static struct iommu_table_ops pnv_phb3_table_ops = {
+	.set		= pnv_ioda2_set,
+	.clear		= pnv_ioda2_clear,
+	.get		= pnv_tce_get,
+	.free		= pnv_tce_table_free,
+#ifdef CONFIG_IOMMU_API
+	.grow		= pnv_tce_grow,
+	.set_runs	= pnv_tce_set_runs,
+	.clear_run	= pnv_tce_clear_run,
+	.tce_kill	= pnv_ioda2_tce_kill,
+	.is_grown	= pnv_tce_is_grown,
+	.tce_kill_rm	= pnv_phb3_tce_kill_rm,
 #endif
 };
 
@@ -207,7 +253,7 @@ static long pnv_ioda2_set_window(struct iommu_table_group *table_group,
 
 	start = (u64)tbl->it_offset << tbl->it_page_shift;
 	bytes = (u64)tbl->it_size << tbl->it_page_shift;
-	pe_info(pe, "Setting up window#%d %llx..%llx pg=%lx\n", num, start,
+	pe_info(pe, "window %d: %llx to %llx, pages of %lx\n", num, start,
 		start + bytes - 1, IOMMU_PAGE_SIZE(tbl));
 
 	link = kzalloc_node(sizeof(*link), GFP_KERNEL, pe->phb->hose->node);
@@ -222,11 +268,12 @@ static long pnv_ioda2_set_window(struct iommu_table_group *table_group,
 					tbl->it_level_size * sizeof(__be64),
 					IOMMU_PAGE_SIZE(tbl));
 	if (rc) {
-		pe_err(pe, "Failed to configure TCE table, err %lld\n", rc);
+		pe_err(pe, "window %d: OPAL takes no table, %lld\n", num, rc);
 		unlink_table(table_group, num);
 		return opal_error_code(rc);
 	}
 
+	mb(); /* what was cleared before, if a register is what kills */
 	kill_pe(pe);
 
 	return 0;
@@ -241,15 +288,20 @@ static long pnv_ioda2_unset_window(struct iommu_table_group *table_group,
 	if (!table_group->tables[num])
 		return 0;
 
-	pe_info(pe, "Removing DMA window #%d\n", num);
+	pe_info(pe, "window %d: gone\n", num);
 
 	/* No levels, no table: the window translates nothing. */
 	rc = opal_pci_map_pe_dma_window(pe->phb->opal_id, pe->pe_number,
 					window_id(pe, num), 0, 0, 0, 0);
-	if (rc)
-		pe_warn(pe, "Unmapping failed, ret = %lld\n", rc);
+	if (rc) {
+		pe_warn(pe, "window %d: OPAL keeps it, %lld\n", num, rc);
+		/* The PHB may go on walking the table: never free it. */
+		iommu_tce_table_get(table_group->tables[num]);
+	}
 
+	mb(); /* what was cleared before, if a register is what kills */
 	kill_pe(pe);
+	mb(); /* and the kill before anything is freed */
 	unlink_table(table_group, num);
 
 	return opal_error_code(rc);
@@ -263,7 +315,7 @@ static void set_bypass(struct pnv_ioda_pe *pe, bool enable)
 	if (pe->tce_bypass_enabled == enable)
 		return;
 
-	pe_info(pe, "%sabling 64-bit DMA bypass\n", enable ? "En" : "Dis");
+	pe_info(pe, "window 1: bypass %s\n", enable ? "on" : "off");
 	if (enable)
 		top = roundup_pow_of_two(memblock_end_of_DRAM());
 
@@ -271,7 +323,7 @@ static void set_bypass(struct pnv_ioda_pe *pe, bool enable)
 					     window_id(pe, 1),
 					     pe->tce_bypass_base, top);
 	if (rc)
-		pe_err(pe, "OPAL error %lld configuring bypass window\n", rc);
+		pe_err(pe, "window 1: OPAL takes no bypass, %lld\n", rc);
 	else
 		pe->tce_bypass_enabled = enable;
 }
@@ -287,7 +339,8 @@ static struct iommu_table *create_table(struct pnv_ioda_pe *pe, int num,
 	if (!tbl)
 		return NULL;
 
-	tbl->it_ops = &pnv_ioda2_table_ops;
+	tbl->it_ops = has_kill_register(pe->phb) ? &pnv_phb3_table_ops :
+						   &pnv_ioda2_table_ops;
 	if (pnv_tce_table_init(tbl, geo, start, nid)) {
 		iommu_tce_table_put(tbl);
 		return NULL;
@@ -350,8 +403,7 @@ static int setup_default_windows(struct pnv_ioda_pe *pe)
 		iommu_tce_table_put(tbl);
 	}
 	if (ret)
-		pe_err(pe, "Failed to configure 32-bit TCE table, err %ld\n",
-		       ret);
+		pe_err(pe, "window 0: no table for the kernel, %ld\n", ret);
 
 	if (!pnv_iommu_bypass_disabled)
 		set_bypass(pe, true);
@@ -396,9 +448,24 @@ static long pnv_ioda2_create_table(struct iommu_table_group *table_group,
 	return 0;
 }
 
+/* The table of window 0, if it is there and of the kernel. */
+static struct iommu_table *kernel_table(struct iommu_table_group *table_group)
+{
+	struct iommu_table *tbl;
+
+	/* What a process owns may be removed at any time. */
+	rcu_read_lock();
+	tbl = READ_ONCE(table_group->tables[0]);
+	if (tbl && tbl->it_owner)
+		tbl = NULL;
+	rcu_read_unlock();
+
+	return tbl;
+}
+
 static void set_dev_dma(struct pnv_ioda_pe *pe, struct device *dev)
 {
-	set_iommu_table_base(dev, pe->table_group.tables[0]);
+	set_iommu_table_base(dev, kernel_table(&pe->table_group));
 	dev->archdata.dma_offset = pe->tce_bypass_base;
 }
 
@@ -440,7 +507,7 @@ static long pnv_ioda2_take_ownership(struct iommu_table_group *table_group,
 	if (pe->tce_bypass_enabled)
 		return -EIO;
 
-	if (table_group->tables[0] && !table_group->tables[0]->it_owner)
+	if (kernel_table(table_group))
 		pnv_ioda2_unset_window(table_group, 0);
 	set_pe_dma(pe, dev);
 
@@ -479,9 +546,6 @@ void pnv_pci_ioda2_setup_dma_pe(struct pnv_phb *phb, struct pnv_ioda_pe *pe)
 	struct iommu_table_group *table_group = &pe->table_group;
 
 	pe->tce_bypass_base = PNV_WINDOW_1_START;
-	pe_info(pe, "Setting up 32-bit TCE table at 0..%08x\n",
-		phb->ioda.m32_pci_base);
-
 	table_group->tce32_start = 0;
 	table_group->tce32_size = phb->ioda.m32_pci_base;
 	table_group->max_dynamic_windows_supported =
@@ -511,11 +575,12 @@ void pnv_pci_ioda2_setup_dma_pe(struct pnv_phb *phb, struct pnv_ioda_pe *pe)
  */
 void pnv_pci_ioda2_release_pe_dma(struct pnv_ioda_pe *pe)
 {
+	/* There even if nothing else could be set up. */
+	set_bypass(pe, false);
 	if (!pe->dma_setup_done)
 		return;
 
 	pnv_ioda2_unset_window(&pe->table_group, 0);
-	set_bypass(pe, false);
 	if (pe->table_group.group) {
 		iommu_group_put(pe->table_group.group);
 		WARN_ON(pe->table_group.group);

@@ -20,6 +20,7 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
+#include <asm/asm-compat.h>
 #include <asm/iommu.h>
 #include <asm/mm_iommu.h>
 #include <asm/tce.h>
@@ -306,36 +307,40 @@ static unsigned long tce_perm(unsigned long perm)
 	return perm & TCE_PCI_WRITE ? PERM_MASK : perm;
 }
 
-/* Write TCEs from @index on, up to @nr: to the end of a level. */
-static unsigned long set_in_level(struct iommu_table *tbl, unsigned long index,
-				  unsigned long nr, unsigned long tce)
+/*
+ * Written by one instruction, which swaps where it has to: a volatile store
+ * would be preceded by a swap of ten.
+ */
+static void write_tce(__be64 *entry, unsigned long tce)
 {
-	unsigned long room, step = 1UL << tbl->it_page_shift, i;
-	__be64 *entry = find_tce(tbl, index, &room);
-
-	if (!entry)
-		return 0;
-
-	nr = min(nr, room);
-	for (i = 0; i < nr; i++) {
-		WRITE_ONCE(entry[i], cpu_to_be64(tce));
-		tce += step;
-	}
-
-	return nr;
+	asm volatile(STDX_BE " %1,0,%2" : "=m" (*entry) : "r" (tce), "r" (entry));
 }
 
-static int set_run(struct iommu_table *tbl, unsigned long index,
-		   unsigned long nr, unsigned long tce)
+static int set_runs(struct iommu_table *tbl, unsigned long index,
+		    const struct tce_run *runs, unsigned int nr_runs,
+		    unsigned long perm)
 {
-	while (nr) {
-		unsigned long done = set_in_level(tbl, index, nr, tce);
+	unsigned long step = 1UL << tbl->it_page_shift, room = 0;
+	__be64 *entry = NULL;
 
-		if (!done)
-			return -ENOENT;
-		index += done;
-		nr -= done;
-		tce += done << tbl->it_page_shift;
+	for (; nr_runs; nr_runs--, runs++) {
+		unsigned long tce = runs->hpa | perm, left = runs->entries;
+
+		while (left) {
+			unsigned long n;
+
+			if (!room)
+				entry = find_tce(tbl, index, &room);
+			if (!entry)
+				return -ENOENT;
+
+			n = min(left, room);
+			left -= n;
+			room -= n;
+			index += n;
+			for (; n; n--, tce += step)
+				write_tce(entry++, tce);
+		}
 	}
 
 	return 0;
@@ -356,6 +361,30 @@ int pnv_tce_grow(struct iommu_table *tbl, unsigned long entry, unsigned long nr)
 }
 
 /**
+ * pnv_tce_is_grown - are the levels of a range there
+ * @tbl: the table
+ * @entry: first entry
+ * @nr: how many
+ *
+ * Context: Any, real mode included.
+ * Return: true if pnv_tce_set_runs() can't fail.
+ */
+bool pnv_tce_is_grown(const struct iommu_table *tbl, unsigned long entry,
+		      unsigned long nr)
+{
+	unsigned long index = entry - tbl->it_offset, here;
+
+	while (find_tce(tbl, index, &here)) {
+		if (here >= nr)
+			return true;
+		index += here;
+		nr -= here;
+	}
+
+	return false;
+}
+
+/**
  * pnv_tce_set_runs - write entries of an owned table
  * @tbl: the table
  * @entry: first entry
@@ -372,19 +401,8 @@ int pnv_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
 		     const struct tce_run *runs, unsigned int nr_runs,
 		     unsigned long perm)
 {
-	unsigned long index = entry - tbl->it_offset;
-	unsigned int i;
-	int ret;
-
-	perm = tce_perm(perm);
-	for (i = 0; i < nr_runs; i++) {
-		ret = set_run(tbl, index, runs[i].entries, runs[i].hpa | perm);
-		if (ret)
-			return ret;
-		index += runs[i].entries;
-	}
-
-	return 0;
+	return set_runs(tbl, entry - tbl->it_offset, runs, nr_runs,
+			tce_perm(perm));
 }
 
 /**
@@ -429,6 +447,7 @@ void pnv_tce_clear_run(struct iommu_table *tbl, unsigned long entry,
 int pnv_tce_set(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 		unsigned long hpa, unsigned long perm)
 {
+	const struct tce_run run = { .hpa = hpa, .entries = nr };
 	unsigned long index = entry - tbl->it_offset;
 	int ret;
 
@@ -438,7 +457,7 @@ int pnv_tce_set(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 			return ret;
 	}
 
-	return set_run(tbl, index, nr, hpa | tce_perm(perm));
+	return set_runs(tbl, index, &run, 1, tce_perm(perm));
 }
 
 /**

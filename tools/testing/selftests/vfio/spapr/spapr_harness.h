@@ -15,6 +15,10 @@
 
 #define READ_WRITE	(REACH_READ | REACH_WRITE)
 
+/* Opening and closing a device resets it, which takes seconds each. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	120
+
 static inline void expect_usage(struct __test_metadata *_metadata,
 				const struct usage *was)
 {

@@ -188,8 +188,13 @@ TEST_F(any_ioctl, unknown_flags)
 	long locked = locked_kb();
 	uint32_t flags = self->good.flags;
 
-	if (!variant->has_flags)
-		SKIP(return, "takes no flags");
+	if (!variant->has_flags) {
+		/* They are for the answer: what they were does not matter */
+		self->good.flags = ~0U;
+		EXPECT_EQ(0, spapr_ioctl(self->c, variant->request,
+					 &self->good));
+		return;
+	}
 	self->good.flags = flags | 1U << 31;
 	EXPECT_EQ(-EINVAL,
 		  spapr_ioctl(self->c, variant->request, &self->good));
@@ -224,16 +229,18 @@ TEST_F(any_ioctl, bad_pointer)
 	EXPECT_EQ(0, spapr_ioctl(self->c, variant->request, end));
 }
 
-/* The answer cannot be delivered, so nothing has happened. */
+/* If there is an answer and it cannot be delivered, nothing has happened. */
 TEST_F(any_ioctl, read_only_argument)
 {
 	long locked = locked_kb();
 	union arg *arg = buf_alloc(page_size, page_size);
 
-	if (!variant->writes)
-		SKIP(return, "returns nothing");
 	*arg = self->good;
 	ASSERT_EQ(0, mprotect(arg, page_size, PROT_READ));
+	if (!variant->writes) {
+		EXPECT_EQ(0, spapr_ioctl(self->c, variant->request, arg));
+		return;
+	}
 	EXPECT_EQ(-EFAULT, spapr_ioctl(self->c, variant->request, arg));
 	EXPECT_EQ(locked, locked_kb());
 	ASSERT_EQ(0, mprotect(arg, page_size, PROT_READ | PROT_WRITE));

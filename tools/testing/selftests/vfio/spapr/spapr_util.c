@@ -434,6 +434,12 @@ void *buf_alloc_huge(size_t size, unsigned int shift)
 
 	if (!huge)
 		return NULL;
+	/*
+	 * pin_user_pages() does not find pages of 16 MiB in a kernel with pages
+	 * of 4 KiB, and faults them in for ever.
+	 */
+	if (huge == 24 && page_shift == 12)
+		return NULL;
 	size = (size + (1UL << huge) - 1) & -(1UL << huge);
 	snprintf(path, sizeof(path),
 		 "/sys/kernel/mm/hugepages/hugepages-%lukB/nr_overcommit_hugepages",
@@ -654,6 +660,19 @@ struct usage usage_at_rest(void)
 long mem_free_kb(void)
 {
 	return read_keyed("/proc/meminfo", "MemFree");
+}
+
+/* What a dead process had is freed behind RCU: wait until enough is. */
+long mem_free_kb_settle(long kb)
+{
+	long now = mem_free_kb();
+	int tries;
+
+	for (tries = 0; now < kb && tries < 250; tries++) {
+		nap_ms(20);
+		now = mem_free_kb();
+	}
+	return now;
 }
 
 unsigned long max_contiguous(void)

@@ -142,6 +142,8 @@ struct usage usage_now(void);
 /* The same when all that a former test left behind has come to rest. */
 struct usage usage_at_rest(void);
 long mem_free_kb(void);
+/* Waits up to five seconds for that much memory to be free. */
+long mem_free_kb_settle(long kb);
 
 /* The largest piece of memory that the kernel allocates in one. */
 unsigned long max_contiguous(void);

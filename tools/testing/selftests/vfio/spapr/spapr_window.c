@@ -500,7 +500,7 @@ TEST_F(large, partly_registered)
 	size_t part = self->entry - page_size;
 
 	if (!buf)
-		SKIP(return, "no huge pages of this size");
+		SKIP(return, "no huge pages on this machine");
 	ASSERT_EQ(0, spapr_register(self->c, buf, part));
 	EXPECT_EQ(-EINVAL, spapr_map(self->c, self->start, buf, self->entry));
 	EXPECT_EQ(0, spapr_unregister(self->c, buf, part));
@@ -518,7 +518,7 @@ TEST_F(large, huge_pages)
 	};
 
 	if (!buf)
-		SKIP(return, "no huge pages of this size");
+		SKIP(return, "no huge pages on this machine");
 	buf_tag(buf, 4 * entry);
 	ASSERT_EQ(0, spapr_register(self->c, buf, 4 * entry));
 	ASSERT_EQ(0, spapr_map(self->c, self->start, buf, 3 * entry));

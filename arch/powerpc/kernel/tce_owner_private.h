@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The owner of an iommu_table: what virtual and real mode share.
+ */
+#ifndef _POWERPC_TCE_OWNER_PRIVATE_H
+#define _POWERPC_TCE_OWNER_PRIVATE_H
+
+#include <linux/list.h>
+#include <linux/minmax.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+
+#include <asm/iommu.h>
+#include <asm/mm_iommu.h>
+
+#include "tce_view.h"
+
+/**
+ * struct tce_owner - who owns a table, and what was mapped from where
+ * @mm: the process; its struct is kept
+ * @registry: its registered memory; NULL if it pins pages as it maps
+ * @closed: nothing can be mapped any more. Read under a chunk's lock
+ * @view: entry -> userspace address; unused without @registry
+ * @pinned_lock: serialises everything without @registry. Outside mmap_lock
+ * @span_lock: guards @spans; innermost
+ * @spans: operations over several chunks
+ * @span_wait: for those that overlap one
+ */
+struct tce_owner {
+	struct mm_struct *mm;
+	struct mm_iommu *registry;
+	bool closed;
+	struct tce_view view;
+	struct mutex pinned_lock;
+	spinlock_t span_lock;
+	struct list_head spans;
+	wait_queue_head_t span_wait;
+};
+
+static __always_inline unsigned long chunk_of(const struct iommu_table *tbl,
+					      unsigned long entry)
+{
+	return (entry - tbl->it_offset) >> TCE_CHUNK_SHIFT;
+}
+
+static __always_inline unsigned int
+index_in_chunk(const struct iommu_table *tbl, unsigned long entry)
+{
+	return (entry - tbl->it_offset) & (TCE_CHUNK_ENTRIES - 1);
+}
+
+static __always_inline unsigned long chunk_start(const struct iommu_table *tbl,
+						 unsigned long chunk)
+{
+	return tbl->it_offset + (chunk << TCE_CHUNK_SHIFT);
+}
+
+/* The part of @nr entries from @ua on that lies in @region. */
+static __always_inline unsigned long
+entries_in(const struct iommu_table *tbl, const struct mm_iommu_region *region,
+	   unsigned long ua, unsigned long nr)
+{
+	return min(nr, (mm_iommu_end(region) - ua) >> tbl->it_page_shift);
+}
+
+#endif /* _POWERPC_TCE_OWNER_PRIVATE_H */

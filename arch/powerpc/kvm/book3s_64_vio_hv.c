@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Hypercalls that change the TCEs of a LIOBN, in real mode on POWER8.
+ *
+ * A hypercall that is finished here does not leave the guest's context, which
+ * is most of what it costs. What can't be finished is left as it was, and
+ * returned as H_TOO_HARD: then virtual mode does it, in book3s_64_vio.c, from
+ * where both are told as one story.
+ *
+ * The rules of real mode, for this file and all that it calls:
+ *
+ *  - The MMU is off. Memory is that of the linear map: no vmalloc, so no module
+ *    text or data, no dynamic per-cpu memory; and no memory of the process but
+ *    what is registered, found by its physical address.
+ *  - Interrupts are off, and the CPU may be a secondary thread, which is offline
+ *    for Linux. Nothing sleeps, or allocates or frees, or schedules, or prints.
+ *  - Nobody waits: a lock that is taken means H_TOO_HARD, and no loop is longer
+ *    than a list, 512 entries, is. Those who wait for a lock held here don't
+ *    wait for long, and are not woken.
+ *  - No tracing and no instrumentation: built without ftrace, KASAN, KCSAN,
+ *    KCOV, UBSAN, gcov and the stack protector, see the Makefile, which also
+ *    checks the functions that are called against a list.
+ *  - RCU does not watch this CPU, and SRCU is not called from here: the thread
+ *    that enters the guest for the whole core is in read-side sections of
+ *    kvm->srcu and of tce_real_mode_srcu until all threads have left it, see
+ *    kvmppc_run_core(). The former covers memslots, LIOBNs and their tables, but
+ *    only those of the VM whose vcore is the core's first one; vcpus of other
+ *    VMs, on split cores, are sent to virtual mode. The latter covers what
+ *    tce_free_deferred() frees: regions, their index, the groups of a table.
+ */
+
+#include <linux/kvm_host.h>
+#include <linux/rculist.h>
+
+#include <asm/hvcall.h>
+#include <asm/kvm_book3s.h>
+#include <asm/kvm_ppc.h>
+#include <asm/paca.h>
+#include <asm/tce_owner_rm.h>
+
+#include "book3s_64_vio.h"
+#include "book3s_64_vio_try.h"
+
+/* Runs of a list: on the stack. A list that is more scattered is handed over. */
+#define LIOBN_RM_RUNS	32
+
+static struct kvmppc_liobn *find_liobn(struct kvm_vcpu *vcpu, u64 number)
+{
+	const struct kvm_split_mode *split;
+	struct kvm *kvm = vcpu->kvm;
+	struct kvmppc_liobn *l;
+
+	split = local_paca->kvm_hstate.kvm_split_mode;
+	if (split && split->vc[0]->kvm != kvm)
+		return NULL;
+
+	list_for_each_entry_lockless(l, &kvm->arch.spapr_tce_tables, next) {
+		if (l->number == number)
+			return l;
+	}
+
+	return NULL;
+}
+
+/* Count how the hypercall ended. */
+static long finish(struct kvm_vcpu *vcpu, long ret)
+{
+	if (ret == H_TOO_HARD)
+		vcpu->stat.tce_handed_over++;
+	else
+		vcpu->stat.tce_real_mode++;
+
+	return ret;
+}
+
+/* Write runs, @nr entries from @first on, or change nothing. */
+static long put_runs(struct kvmppc_liobn *l, unsigned long first,
+		     unsigned long nr, const struct guest_run *runs,
+		     unsigned int nr_runs)
+{
+	const struct liobn_tables *tables;
+
+	tables = rcu_dereference_raw_check(l->tables);
+	if (!liobn_try(l, tables, first, nr, runs, nr_runs, true))
+		return H_TOO_HARD;
+
+	return H_SUCCESS;
+}
+
+static long put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
+		    unsigned long ioba, unsigned long tce)
+{
+	struct kvmppc_liobn *l = find_liobn(vcpu, liobn);
+	struct guest_run run;
+
+	if (!l)
+		return H_TOO_HARD;
+
+	if (!kvmppc_liobn_has(l, ioba, 1))
+		return H_PARAMETER;
+
+	if (!guest_run_begin(l, kvm_memslots_raw(vcpu->kvm), &run, tce))
+		return H_TOO_HARD;
+
+	return put_runs(l, ioba >> l->page_shift, 1, &run, 1);
+}
+
+/**
+ * kvmppc_rm_h_put_tce - H_PUT_TCE in real mode
+ * @vcpu: the vCPU
+ * @liobn: which table
+ * @ioba: bus address of the page
+ * @tce: guest address of the page and permission bits; without, it is unmapped
+ *
+ * Context: Real mode.
+ * Return: H_TOO_HARD, with nothing changed, if virtual mode has to do it;
+ *	   otherwise as kvmppc_h_put_tce().
+ */
+long kvmppc_rm_h_put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
+			 unsigned long ioba, unsigned long tce)
+{
+	return finish(vcpu, put_tce(vcpu, liobn, ioba, tce));
+}
+
+/* Returns how many runs a list is, 0 if virtual mode has to look at it. */
+static unsigned int list_to_runs(struct kvm_vcpu *vcpu,
+				 const struct kvmppc_liobn *l,
+				 const __be64 *tces, unsigned long nr,
+				 struct guest_run *runs)
+{
+	struct kvm_memslots *slots = kvm_memslots_raw(vcpu->kvm);
+	unsigned int nr_runs = 0;
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		u64 tce = be64_to_cpu(READ_ONCE(tces[i]));
+
+		if (nr_runs && guest_run_add(l, &runs[nr_runs - 1], tce))
+			continue;
+		if (nr_runs == LIOBN_RM_RUNS ||
+		    !guest_run_begin(l, slots, &runs[nr_runs], tce))
+			return 0;
+		nr_runs++;
+	}
+
+	return nr_runs;
+}
+
+/* Read the guest's list, once; returns as list_to_runs(). */
+static unsigned int read_list(struct kvm_vcpu *vcpu,
+			      const struct kvmppc_liobn *l,
+			      unsigned long tce_list, unsigned long nr,
+			      struct guest_run *runs)
+{
+	const struct kvm_memory_slot *slot;
+	const struct liobn_tables *tables;
+	struct mm_iommu_region *region;
+	unsigned int nr_runs;
+	const __be64 *tces;
+	unsigned long ua;
+
+	/* It is by a table's owner that memory is found. */
+	tables = rcu_dereference_raw_check(l->tables);
+	if (!tables)
+		return 0;
+
+	slot = __gfn_to_memslot(kvm_memslots_raw(vcpu->kvm),
+				tce_list >> PAGE_SHIFT);
+	if (!slot || slot->flags & KVM_MEMSLOT_INVALID)
+		return 0;
+
+	ua = __gfn_to_hva_memslot(slot, tce_list >> PAGE_SHIFT) |
+	     (tce_list & ~PAGE_MASK);
+	tces = tce_rm_memory(tables->tbl[0], ua, &region);
+	if (!tces)
+		return 0;
+
+	nr_runs = list_to_runs(vcpu, l, tces, nr, runs);
+	mm_iommu_drop(region, 1);
+
+	return nr_runs;
+}
+
+static long put_tce_indirect(struct kvm_vcpu *vcpu, unsigned long liobn,
+			     unsigned long ioba, unsigned long tce_list,
+			     unsigned long npages)
+{
+	struct kvmppc_liobn *l = find_liobn(vcpu, liobn);
+	struct guest_run runs[LIOBN_RM_RUNS];
+	unsigned int nr_runs;
+
+	if (!l)
+		return H_TOO_HARD;
+
+	if (npages > TCE_LIST_MAX || tce_list & (TCE_LIST_BYTES - 1) ||
+	    !kvmppc_liobn_has(l, ioba, npages))
+		return H_PARAMETER;
+
+	if (!npages)
+		return H_SUCCESS;
+
+	nr_runs = read_list(vcpu, l, tce_list, npages, runs);
+	if (!nr_runs)
+		return H_TOO_HARD;
+
+	return put_runs(l, ioba >> l->page_shift, npages, runs, nr_runs);
+}
+
+/**
+ * kvmppc_rm_h_put_tce_indirect - H_PUT_TCE_INDIRECT in real mode
+ * @vcpu: the vCPU
+ * @liobn: which table
+ * @ioba: bus address of the first page
+ * @tce_list: guest address of a list of TCEs, aligned to 4 KiB
+ * @npages: how many, up to 512
+ *
+ * Context: Real mode.
+ * Return: as kvmppc_rm_h_put_tce() for kvmppc_h_put_tce_indirect().
+ */
+long kvmppc_rm_h_put_tce_indirect(struct kvm_vcpu *vcpu, unsigned long liobn,
+				  unsigned long ioba, unsigned long tce_list,
+				  unsigned long npages)
+{
+	return finish(vcpu, put_tce_indirect(vcpu, liobn, ioba, tce_list,
+					     npages));
+}
+
+static long stuff_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
+		      unsigned long ioba, unsigned long tce_value,
+		      unsigned long npages)
+{
+	struct kvmppc_liobn *l = find_liobn(vcpu, liobn);
+	struct guest_run run = { .tce = tce_value, .nr = npages };
+
+	if (!l)
+		return H_TOO_HARD;
+
+	if (tce_value & TCE_PERM_MASK || !kvmppc_liobn_has(l, ioba, npages))
+		return H_PARAMETER;
+
+	if (!npages)
+		return H_SUCCESS;
+
+	if (npages > TCE_LIST_MAX)
+		return H_TOO_HARD;
+
+	return put_runs(l, ioba >> l->page_shift, npages, &run, 1);
+}
+
+/**
+ * kvmppc_rm_h_stuff_tce - H_STUFF_TCE in real mode
+ * @vcpu: the vCPU
+ * @liobn: which table
+ * @ioba: bus address of the first page
+ * @tce_value: what to write to each entry; without permission bits
+ * @npages: how many pages
+ *
+ * Context: Real mode.
+ * Return: as kvmppc_rm_h_put_tce() for kvmppc_h_stuff_tce().
+ */
+long kvmppc_rm_h_stuff_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
+			   unsigned long ioba, unsigned long tce_value,
+			   unsigned long npages)
+{
+	return finish(vcpu, stuff_tce(vcpu, liobn, ioba, tce_value, npages));
+}
+
+static long get_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
+		    unsigned long ioba)
+{
+	struct kvmppc_liobn *l = find_liobn(vcpu, liobn);
+	u64 *entry;
+
+	if (!l)
+		return H_TOO_HARD;
+
+	if (!kvmppc_liobn_has(l, ioba, 1))
+		return H_PARAMETER;
+
+	entry = kvmppc_liobn_tce(l, (ioba >> l->page_shift) - l->offset);
+	vcpu->arch.regs.gpr[4] = entry ? READ_ONCE(*entry) : 0;
+
+	return H_SUCCESS;
+}
+
+/**
+ * kvmppc_rm_h_get_tce - H_GET_TCE in real mode
+ * @vcpu: the vCPU; the TCE goes to its GPR 4
+ * @liobn: which table
+ * @ioba: bus address of the page
+ *
+ * Context: Real mode.
+ * Return: as kvmppc_h_get_tce().
+ */
+long kvmppc_rm_h_get_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
+			 unsigned long ioba)
+{
+	return finish(vcpu, get_tce(vcpu, liobn, ioba));
+}

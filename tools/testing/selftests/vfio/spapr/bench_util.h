@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the benchmarks share. Time is read from the timebase; on a machine that
+ * counts instructions (QEMU's -icount shift=0,sleep=off) a nanosecond is one
+ * instruction, and the counts repeat exactly.
+ *
+ * A result is one line:
+ *   bench ROW VALUE UNIT median MEDIAN runs N
+ * where VALUE is the smallest of N runs. ROW is a name, or name/x for a point
+ * of a curve.
+ */
+#ifndef BENCH_UTIL_H
+#define BENCH_UTIL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#define BENCH_MAX_RUNS	64
+
+struct runs {
+	unsigned int nr;
+	double value[BENCH_MAX_RUNS];
+};
+
+static inline uint64_t bench_ticks(void)
+{
+	uint64_t t;
+
+	asm volatile("mftb %0" : "=r" (t) : : "memory");
+	return t;
+}
+
+/* Measures what measuring costs; to be called first. */
+void bench_init(void);
+/* Instructions between two readings, without the cost of reading. */
+double bench_insns(uint64_t start, uint64_t end);
+
+/* The instructions that an expression takes. */
+#define MEASURE(expression) ({			\
+	uint64_t start_ = bench_ticks();	\
+						\
+	expression;				\
+	bench_insns(start_, bench_ticks());	\
+})
+
+void runs_add(struct runs *runs, double value);
+double runs_min(struct runs *runs);
+/* Prints the runs, each divided by @per, and empties them. */
+void runs_print(struct runs *runs, const char *unit, double per,
+		const char *row, ...) __attribute__((format(printf, 4, 5)));
+void bench_print(const char *unit, double value, const char *row, ...)
+	__attribute__((format(printf, 3, 4)));
+
+void bench_fail(const char *what, int ret) __attribute__((noreturn));
+/* Ends the program unless a call has returned 0. */
+static inline void must(const char *what, int ret)
+{
+	if (ret)
+		bench_fail(what, ret);
+}
+
+#endif

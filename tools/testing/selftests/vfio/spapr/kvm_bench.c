@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the TCE hypercalls cost, from guest side to guest side. Not a test. See
+ * bench_util.h for what it prints; tools/testing/powernv/bench runs it.
+ *
+ * A guest does many hypercalls in one KVM_RUN; of the time for that, the time
+ * for none is subtracted. A hypercall's figure includes the dozen instructions
+ * of the guest's loop.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "bench_util.h"
+#include "kvm_guest.h"
+#include "spapr_util.h"
+
+#define LIOBN		0x80000001UL
+#define LIOBN_BARE	0x80000002UL
+#define DATA_GPA	0x10000000UL
+#define DATA_PAGES	(2UL * MAX_LIST)
+#define DATA_SIZE	(DATA_PAGES * SZ_64K)
+#define WINDOW		(16 * SZ_1G)
+#define SHIFT		16
+#define CALLS		512U
+#define REPEAT		7
+
+struct guest {
+	struct vm vm;
+	struct vcpu cpu;
+	struct edu edu;
+	int c;
+	char *data;
+	uint64_t start;
+	double empty;		/* a KVM_RUN without a hypercall */
+};
+
+static void open_container(struct guest *g)
+{
+	if (!edu_find(&g->edu, 1))
+		bench_fail("an edu device bound to vfio-pci", -ENODEV);
+	g->c = container_open();
+	if (edu_open_group(&g->edu) < 0)
+		bench_fail("group", g->edu.group_fd);
+	must("add the group", container_add(g->c, &g->edu));
+	must("set the IOMMU", container_set_iommu(g->c,
+						  VFIO_SPAPR_TCE_v2_IOMMU));
+	must("register", spapr_register(g->c, g->vm.low, GUEST_LOW_SIZE));
+	must("register", spapr_register(g->c, g->data, DATA_SIZE));
+	must("create", spapr_create(g->c, SHIFT, WINDOW, 2, &g->start));
+}
+
+static int liobn(struct guest *g, uint64_t nr)
+{
+	int fd = vm_liobn(&g->vm, nr, SHIFT, g->start >> SHIFT,
+			  WINDOW >> SHIFT);
+
+	if (fd < 0)
+		bench_fail("LIOBN", fd);
+	return fd;
+}
+
+static double run(struct guest *g, unsigned int n)
+{
+	double insns = MEASURE(vcpu_run(&g->cpu, n));
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		if (g->cpu.hcall[i].ret)
+			bench_fail("hypercall", g->cpu.hcall[i].ret);
+	return insns - g->empty;
+}
+
+static void guest_open(struct guest *g)
+{
+	enum mmu mmu = guest_has_real_mode() ? HASH : RADIX;
+	const char *missing = guest_missing(mmu);
+	struct runs empty = { 0 };
+	unsigned long i;
+
+	if (missing)
+		bench_fail(missing, -ENODEV);
+	vm_create(&g->vm, mmu);
+	/* Huge pages, as guests have */
+	g->data = buf_alloc(DATA_SIZE, SZ_16M);
+	if (madvise(g->data, DATA_SIZE, MADV_HUGEPAGE))
+		bench_fail("huge pages", -errno);
+	for (i = 0; i < DATA_SIZE; i += page_size)
+		g->data[i] = 1;
+	must("guest memory", vm_memory(&g->vm, 1, DATA_GPA, g->data,
+				       DATA_SIZE));
+	vcpu_create(&g->vm, &g->cpu);
+	open_container(g);
+	must("add to KVM", vm_group_add(&g->vm, g->edu.group_fd));
+	must("attach", vm_attach(&g->vm, g->edu.group_fd, liobn(g, LIOBN)));
+	liobn(g, LIOBN_BARE);
+	for (i = 0; i < REPEAT; i++)
+		runs_add(&empty, run(g, 0));
+	g->empty = runs_min(&empty);
+	printf("# a KVM_RUN without a hypercall: %.0f\n", g->empty);
+}
+
+static uint64_t tce(unsigned long page)
+{
+	return (DATA_GPA + page * SZ_64K) | TCE_RW;
+}
+
+/* No page is where the one before it ends. */
+static unsigned long scattered(unsigned long i)
+{
+	return i * 5 % DATA_PAGES;
+}
+
+static void measure_put(struct guest *g, const char *row, uint64_t nr)
+{
+	struct runs put = { 0 }, clear = { 0 };
+	unsigned int i, rep;
+
+	for (rep = 0; rep < REPEAT; rep++) {
+		for (i = 0; i < CALLS; i++)
+			hcall_set(&g->cpu, i, H_PUT_TCE, nr, g->start +
+				  i * SZ_64K, tce(i), 0);
+		runs_add(&put, run(g, CALLS));
+		for (i = 0; i < CALLS; i++)
+			hcall_set(&g->cpu, i, H_PUT_TCE, nr, g->start +
+				  i * SZ_64K, 0, 0);
+		runs_add(&clear, run(g, CALLS));
+	}
+	runs_print(&put, "insn", CALLS, "%s", row);
+	runs_print(&clear, "insn", CALLS, "%s_clear", row);
+}
+
+/* Lists of @n entries, @calls times in a row, and clearing what they put. */
+static void measure_list(struct guest *g, const char *suffix, unsigned int n,
+			 bool scatter)
+{
+	struct runs put = { 0 }, stuff = { 0 };
+	unsigned int i, rep, calls = 64;
+
+	for (i = 0; i < n; i++)
+		list_set(&g->cpu, 0, i, tce(scatter ? scattered(i) : i));
+	for (rep = 0; rep < REPEAT; rep++) {
+		for (i = 0; i < calls; i++)
+			hcall_set(&g->cpu, i, H_PUT_TCE_INDIRECT, LIOBN,
+				  g->start + (uint64_t)i * n * SZ_64K,
+				  list_gpa(&g->cpu, 0), n);
+		runs_add(&put, run(g, calls));
+		for (i = 0; i < calls; i++)
+			hcall_set(&g->cpu, i, H_STUFF_TCE, LIOBN,
+				  g->start + (uint64_t)i * n * SZ_64K, 0, n);
+		runs_add(&stuff, run(g, calls));
+	}
+	runs_print(&put, "insn", calls, "h_put_tce_indirect%s/%u", suffix, n);
+	runs_print(&stuff, "insn", calls, "h_stuff_tce%s/%u", suffix, n);
+}
+
+int main(void)
+{
+	struct guest g;
+	unsigned int n;
+
+	bench_init();
+	guest_open(&g);
+	measure_put(&g, "h_put_tce_bare", LIOBN_BARE);
+	measure_put(&g, "h_put_tce", LIOBN);
+	for (n = 1; n <= MAX_LIST; n *= 2)
+		measure_list(&g, "", n, false);
+	for (n = 1; n <= MAX_LIST; n *= 2)
+		measure_list(&g, "_scattered", n, true);
+	return 0;
+}

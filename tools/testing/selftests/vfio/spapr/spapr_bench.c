@@ -1,0 +1,842 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What VFIO_SPAPR_TCE_v2_IOMMU costs: instructions, memory, and throughput of
+ * several threads. Not a test. See bench_util.h for what it prints;
+ * tools/testing/powernv/bench runs it and makes a table.
+ *
+ * Arguments name the parts to run; without any, all do but the threads. Each
+ * part is a process of its own, so none finds what another one registered.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bench_util.h"
+#include "spapr_util.h"
+
+#define ENTRIES		4096UL		/* of one call */
+#define REPEAT		9
+#define SHIFT_64K	16
+#define SHIFT_4K	12
+#define PAGEMAP_PFN	((1UL << 55) - 1)
+
+/* ---- the container ---- */
+
+struct box {
+	struct edu edu;
+	int c;
+	struct vfio_iommu_spapr_tce_info info;
+};
+
+static void box_open(struct box *box)
+{
+	if (!edu_find(&box->edu, 1))
+		bench_fail("an edu device bound to vfio-pci", -ENODEV);
+	box->c = container_open();
+	if (edu_open_group(&box->edu) < 0)
+		bench_fail("group", box->edu.group_fd);
+	must("add the group", container_add(box->c, &box->edu));
+	must("set the IOMMU", container_set_iommu(box->c,
+						  VFIO_SPAPR_TCE_v2_IOMMU));
+	must("info", spapr_info(box->c, &box->info));
+}
+
+static void box_close(struct box *box)
+{
+	edu_close_group(&box->edu);
+	close(box->c);
+}
+
+/* ---- memory whose physical layout is known ---- */
+
+/* A file of memory; it can be mapped in any order, and more than once. */
+struct store {
+	int fd;
+	unsigned long pages;
+	uint64_t *pfn;
+};
+
+static void *map_store(const struct store *s, void *at, unsigned long page,
+		       unsigned long n)
+{
+	void *ua = mmap(at, n * page_size, PROT_READ | PROT_WRITE,
+			MAP_SHARED | (at ? MAP_FIXED : 0), s->fd,
+			page * page_size);
+
+	if (ua == MAP_FAILED)
+		bench_fail("mmap", -errno);
+	return ua;
+}
+
+/* Addresses without memory, for more than the machine could back. */
+static char *reserve(size_t bytes)
+{
+	char *ua = mmap(NULL, bytes + SZ_16M, PROT_NONE, MAP_PRIVATE |
+			MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (ua == MAP_FAILED)
+		bench_fail("addresses", -errno);
+	return (char *)(((uintptr_t)ua + SZ_16M - 1) & -SZ_16M);
+}
+
+static void read_pfns(const void *ua, uint64_t *pfn, unsigned long n)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	unsigned long i;
+
+	if (fd < 0 || pread(fd, pfn, n * 8, (uintptr_t)ua / page_size * 8) !=
+	    (ssize_t)(n * 8))
+		bench_fail("/proc/self/pagemap", -errno);
+	close(fd);
+	for (i = 0; i < n; i++)
+		pfn[i] &= PAGEMAP_PFN;
+}
+
+static bool adjacent(uint64_t a, uint64_t b)
+{
+	return a == b + 1 || b == a + 1;
+}
+
+/* Physically contiguous runs. */
+static unsigned long count_runs(const uint64_t *pfn, unsigned long n)
+{
+	unsigned long i, runs = 1;
+
+	for (i = 1; i < n; i++)
+		runs += pfn[i] != pfn[i - 1] + 1;
+	return runs;
+}
+
+static bool is_contiguous(const void *ua, unsigned long n)
+{
+	uint64_t *pfn = malloc(n * 8);
+	unsigned long runs;
+
+	read_pfns(ua, pfn, n);
+	runs = count_runs(pfn, n);
+	free(pfn);
+	return runs == 1;
+}
+
+/*
+ * The pages are first used in pieces of @run, every other one first, so that no
+ * piece has its neighbour in the file for a neighbour in memory. Registering
+ * moves what cannot be pinned where it is; after that it stays.
+ */
+static void store_new(struct store *s, int c, unsigned long pages,
+		      unsigned long run)
+{
+	unsigned long half, i;
+	char *ua;
+
+	s->fd = memfd_create("store", MFD_CLOEXEC);
+	s->pages = pages;
+	s->pfn = malloc(pages * 8);
+	if (s->fd < 0 || ftruncate(s->fd, pages * page_size))
+		bench_fail("memfd", -errno);
+	ua = map_store(s, NULL, 0, pages);
+	for (half = 0; half < 2; half++)
+		for (i = 0; i < pages; i++)
+			if (run >= pages ? !half : (i / run) % 2 == half)
+				ua[i * page_size] = 1;
+	must("register the store", spapr_register(c, ua, pages * page_size));
+	read_pfns(ua, s->pfn, pages);
+	must("unregister", spapr_unregister(c, ua, pages * page_size));
+	munmap(ua, pages * page_size);
+}
+
+struct page {
+	uint64_t pfn;
+	unsigned long at;
+};
+
+static int compare_pfn(const void *a, const void *b)
+{
+	const struct page *x = a, *y = b;
+
+	return (x->pfn > y->pfn) - (x->pfn < y->pfn);
+}
+
+static struct page *sorted_pages(const struct store *s)
+{
+	struct page *page = malloc(s->pages * sizeof(*page));
+	unsigned long i;
+
+	for (i = 0; i < s->pages; i++)
+		page[i] = (struct page){ s->pfn[i], i };
+	qsort(page, s->pages, sizeof(*page), compare_pfn);
+	return page;
+}
+
+/* Pages page[0], page[step], ... become one range of addresses. */
+static char *lay_out(const struct store *s, const struct page *page,
+		     unsigned long n, unsigned long step)
+{
+	char *ua = reserve(n * page_size);
+	unsigned long i, len;
+
+	for (i = 0; i < n; i += len) {
+		for (len = 1; i + len < n && page[(i + len) * step].at ==
+		     page[i * step].at + len; len++)
+			;
+		map_store(s, ua + i * page_size, page[i * step].at, len);
+	}
+	for (i = 0; i < n; i++)
+		*(volatile char *)(ua + i * page_size) = 1;
+	return ua;
+}
+
+static char *contiguous(const struct store *s, unsigned long n)
+{
+	struct page *page = sorted_pages(s);
+	unsigned long i, start = 0;
+	char *ua;
+
+	for (i = 1; i < s->pages && i - start < n; i++)
+		if (page[i].pfn != page[i - 1].pfn + 1)
+			start = i;
+	if (i - start < n)
+		bench_fail("contiguous memory", -ENOMEM);
+	ua = lay_out(s, page + start, n, 1);
+	free(page);
+	if (!is_contiguous(ua, n))
+		bench_fail("contiguous memory", -EIO);
+	return ua;
+}
+
+/* No page has its physical neighbour before it or behind it. */
+static char *fragmented(const struct store *s, unsigned long n)
+{
+	struct page *page = sorted_pages(s);
+	uint64_t *pfn = malloc(n * 8);
+	unsigned long i;
+	char *ua;
+
+	if (s->pages < 2 * n)
+		bench_fail("memory to choose from", -ENOMEM);
+	ua = lay_out(s, page, n, 2);
+	read_pfns(ua, pfn, n);
+	for (i = 1; i < n; i++)
+		if (adjacent(pfn[i - 1], pfn[i]))
+			bench_fail("fragmented memory", -EIO);
+	free(pfn);
+	free(page);
+	return ua;
+}
+
+/* The whole store @times over, one after another, as one range. */
+static char *repeated(const struct store *s, unsigned long times)
+{
+	size_t bytes = s->pages * page_size, i;
+	char *ua = reserve(times * bytes), *p;
+
+	for (i = 0; i < times; i++) {
+		map_store(s, ua + i * bytes, 0, s->pages);
+		for (p = ua + i * bytes; p < ua + (i + 1) * bytes;
+		     p += page_size)
+			*(volatile char *)p;
+	}
+	return ua;
+}
+
+/* ---- calls of many entries ---- */
+
+struct arena {
+	struct store store;
+	char *contig, *frag;
+	size_t bytes;
+};
+
+static void arena_new(struct arena *a, int c)
+{
+	unsigned long n = ENTRIES * SZ_64K / page_size;
+
+	store_new(&a->store, c, n * 2 + n / 2, ~0UL);
+	a->bytes = n * page_size;
+	a->contig = contiguous(&a->store, n);
+	a->frag = fragmented(&a->store, n);
+	must("register", spapr_register(c, a->contig, a->bytes));
+	must("register", spapr_register(c, a->frag, a->bytes));
+	if (!is_contiguous(a->contig, n))
+		bench_fail("contiguous memory has moved", -EIO);
+}
+
+static double timed_map(int c, uint64_t iova, const void *ua, uint64_t bytes)
+{
+	int ret;
+	double insns = MEASURE(ret = spapr_map(c, iova, ua, bytes));
+
+	must("map", ret);
+	return insns;
+}
+
+static double timed_unmap(int c, uint64_t iova, uint64_t bytes)
+{
+	int ret;
+	double insns = MEASURE(ret = spapr_unmap(c, iova, bytes));
+
+	must("unmap", ret);
+	return insns;
+}
+
+static void measure_dense(int c, uint64_t start, const struct arena *a)
+{
+	struct runs over = { 0 }, unmap = { 0 };
+	unsigned long i, n = ENTRIES;
+	int rep;
+
+	for (rep = 0; rep < 3; rep++) {
+		/* Backwards: no entry goes on where the one before it ends */
+		for (i = 0; i < n; i++)
+			must("map", spapr_map(c, start + i * SZ_64K, a->contig +
+					      (n - 1 - i) * SZ_64K, SZ_64K));
+		runs_add(&unmap, timed_unmap(c, start, a->bytes));
+		for (i = 0; i < n; i++)
+			must("map", spapr_map(c, start + i * SZ_64K, a->contig +
+					      (n - 1 - i) * SZ_64K, SZ_64K));
+		runs_add(&over, timed_map(c, start, a->contig, a->bytes));
+		must("unmap", spapr_unmap(c, start, a->bytes));
+	}
+	runs_print(&unmap, "insn/entry", n, "unmap_scattered");
+	runs_print(&over, "insn/entry", n, "map_over_scattered");
+}
+
+static void part_map(void)
+{
+	struct runs contig = { 0 }, frag = { 0 }, over = { 0 };
+	struct runs over_frag = { 0 }, unmap = { 0 }, unmap_frag = { 0 };
+	struct arena a;
+	uint64_t start;
+	struct box box;
+	int c, rep;
+
+	box_open(&box);
+	c = box.c;
+	arena_new(&a, c);
+	must("create", spapr_create(c, SHIFT_64K, 16 * SZ_1G, 2, &start));
+	bench_print("insn/entry", timed_map(c, start, a.contig, a.bytes) /
+		    ENTRIES, "map_first");
+	must("unmap", spapr_unmap(c, start, a.bytes));
+	for (rep = 0; rep < REPEAT; rep++) {
+		runs_add(&contig, timed_map(c, start, a.contig, a.bytes));
+		runs_add(&unmap, timed_unmap(c, start, a.bytes));
+		runs_add(&frag, timed_map(c, start, a.frag, a.bytes));
+		runs_add(&over, timed_map(c, start, a.contig, a.bytes));
+		runs_add(&over_frag, timed_map(c, start, a.frag, a.bytes));
+		runs_add(&unmap_frag, timed_unmap(c, start, a.bytes));
+	}
+	runs_print(&contig, "insn/entry", ENTRIES, "map_contig");
+	runs_print(&frag, "insn/entry", ENTRIES, "map_frag");
+	runs_print(&over, "insn/entry", ENTRIES, "map_over");
+	runs_print(&over_frag, "insn/entry", ENTRIES, "map_over_frag");
+	runs_print(&unmap, "insn/entry", ENTRIES, "unmap");
+	runs_print(&unmap_frag, "insn/entry", ENTRIES, "unmap_frag");
+	measure_dense(c, start, &a);
+	must("remove", spapr_remove(c, start));
+
+	must("create", spapr_create(c, SHIFT_4K, 2 * SZ_1G, 2, &start));
+	for (rep = 0; rep < REPEAT; rep++) {
+		runs_add(&contig, timed_map(c, start, a.contig,
+					    ENTRIES * SZ_4K));
+		runs_add(&unmap, timed_unmap(c, start, ENTRIES * SZ_4K));
+		runs_add(&frag, timed_map(c, start, a.frag, ENTRIES * SZ_4K));
+		must("unmap", spapr_unmap(c, start, ENTRIES * SZ_4K));
+	}
+	runs_print(&contig, "insn/entry", ENTRIES, "map_4k");
+	runs_print(&frag, "insn/entry", ENTRIES, "map_4k_frag");
+	runs_print(&unmap, "insn/entry", ENTRIES, "unmap_4k");
+	box_close(&box);
+}
+
+/* ---- one entry, against the number of regions ---- */
+
+#define MAX_REGIONS	65536UL
+#define SAMPLES		17UL
+
+/* Worst and mean of regions spread over all; the oldest is among them. */
+static void measure_one(int c, uint64_t start, char *ua, unsigned long nr)
+{
+	unsigned long i, n = nr < SAMPLES ? nr : SAMPLES;
+	double worst_map = 0, worst_unmap = 0, worst_both = 0, sum = 0;
+	int rep;
+
+	for (i = 0; i < n; i++) {
+		char *at = ua + (n > 1 ? i * (nr - 1) / (n - 1) : 0) *
+			   page_size;
+		struct runs map = { 0 }, unmap = { 0 };
+		double m, u;
+
+		for (rep = 0; rep < REPEAT; rep++) {
+			runs_add(&map, timed_map(c, start, at, SZ_64K));
+			runs_add(&unmap, timed_unmap(c, start, SZ_64K));
+		}
+		m = runs_min(&map);
+		u = runs_min(&unmap);
+		worst_map = m > worst_map ? m : worst_map;
+		worst_unmap = u > worst_unmap ? u : worst_unmap;
+		worst_both = m + u > worst_both ? m + u : worst_both;
+		sum += m + u;
+	}
+	bench_print("insn", worst_map, "one_map/%lu", nr);
+	bench_print("insn", worst_unmap, "one_unmap/%lu", nr);
+	bench_print("insn", worst_both, "one_both/%lu", nr);
+	bench_print("insn", sum / n, "one_both_mean/%lu", nr);
+}
+
+static void part_regions(void)
+{
+	struct store s;
+	uint64_t start;
+	unsigned long i;
+	struct box box;
+	char *ua;
+
+	box_open(&box);
+	store_new(&s, box.c, 64, ~0UL);
+	ua = repeated(&s, MAX_REGIONS / s.pages);
+	must("create", spapr_create(box.c, SHIFT_64K, 16 * SZ_1G, 2, &start));
+	for (i = 0; i < MAX_REGIONS; i++) {
+		must("register", spapr_register(box.c, ua + i * page_size,
+						page_size));
+		/* 1, 4, 16, ..., 65536 */
+		if (!((i + 1) & i) && !(__builtin_ctzl(i + 1) & 1))
+			measure_one(box.c, start, ua, i + 1);
+	}
+	box_close(&box);
+}
+
+/* ---- windows ---- */
+
+static void part_empty(void)
+{
+	struct runs runs = { 0 };
+	struct box box;
+	char *ua = buf_alloc(page_size, page_size);
+	int rep;
+
+	box_open(&box);
+	*ua = 1;
+	must("register", spapr_register(box.c, ua, page_size));
+	/* What a process finds: 2 GiB of 4 KiB entries */
+	must("map", spapr_map(box.c, box.info.dma32_window_start, ua, SZ_4K));
+	must("unmap", spapr_unmap(box.c, box.info.dma32_window_start, SZ_4K));
+	for (rep = 0; rep < 5; rep++)
+		runs_add(&runs, timed_unmap(box.c, box.info.dma32_window_start,
+					    box.info.dma32_window_size));
+	printf("# default window of %#x bytes\n", box.info.dma32_window_size);
+	runs_print(&runs, "insn", 1, "unmap_empty");
+	box_close(&box);
+}
+
+static double timed_remove(int c, uint64_t start)
+{
+	int ret;
+	double insns = MEASURE(ret = spapr_remove(c, start));
+
+	must("remove", ret);
+	return insns;
+}
+
+/* Two entries, the first and the last one. */
+static double removal_of_size(int c, char *ua, uint64_t size)
+{
+	uint64_t start;
+
+	must("create", spapr_create(c, SHIFT_64K, size, 2, &start));
+	must("map", spapr_map(c, start, ua, SZ_64K));
+	must("map", spapr_map(c, start + size - SZ_64K, ua, SZ_64K));
+	return timed_remove(c, start);
+}
+
+static double removal_of_entries(int c, char *ua, uint64_t entries)
+{
+	uint64_t start, done, n;
+
+	must("create", spapr_create(c, SHIFT_64K, SZ_1T, 2, &start));
+	for (done = 0; done < entries; done += n) {
+		n = entries - done < ENTRIES ? entries - done : ENTRIES;
+		must("map", spapr_map(c, start + done * SZ_64K, ua,
+				      n * SZ_64K));
+	}
+	return timed_remove(c, start);
+}
+
+static void part_removal(void)
+{
+	struct runs runs = { 0 };
+	struct arena a;
+	struct box box;
+	uint64_t n;
+	int rep;
+
+	box_open(&box);
+	arena_new(&a, box.c);
+	for (rep = 0; rep < 3; rep++)
+		runs_add(&runs, removal_of_size(box.c, a.contig, SZ_1T));
+	runs_print(&runs, "insn", 1, "remove_1t");
+	for (n = 1; n <= 8192; n *= 8)
+		bench_print("insn", removal_of_size(box.c, a.contig, n * SZ_1G),
+			    "remove_size/%lu", n);
+	for (n = 1; n <= 262144; n *= 4)
+		bench_print("insn", removal_of_entries(box.c, a.contig, n),
+			    "remove_entries/%lu", n);
+	box_close(&box);
+}
+
+/* ---- registering ---- */
+
+static void measure_register(int c, const char *what, char *ua, size_t bytes,
+			     int repeat)
+{
+	struct runs on = { 0 }, off = { 0 };
+	double pages = bytes / page_size;
+	int ret;
+
+	while (repeat--) {
+		runs_add(&on, MEASURE(ret = spapr_register(c, ua, bytes)));
+		must("register", ret);
+		runs_add(&off, MEASURE(ret = spapr_unregister(c, ua, bytes)));
+		must("unregister", ret);
+	}
+	runs_print(&on, "insn/page", pages, "register%s", what);
+	runs_print(&off, "insn/page", pages, "unregister%s", what);
+}
+
+static void part_register(void)
+{
+	size_t bytes = ENTRIES * SZ_64K, i;
+	struct arena a;
+	struct box box;
+	char *ua;
+
+	box_open(&box);
+	ua = buf_alloc(bytes, SZ_16M);
+	for (i = 0; i < bytes; i += page_size)
+		ua[i] = 1;
+	measure_register(box.c, "", ua, bytes, 5);
+	measure_register(box.c, "_one", ua, page_size, REPEAT);
+	munmap(ua, bytes);
+	arena_new(&a, box.c);
+	must("unregister", spapr_unregister(box.c, a.contig, bytes));
+	must("unregister", spapr_unregister(box.c, a.frag, bytes));
+	measure_register(box.c, "_contig", a.contig, bytes, 3);
+	measure_register(box.c, "_frag", a.frag, bytes, 3);
+	box_close(&box);
+}
+
+/* ---- memory ---- */
+
+/* The number behind @key, summed over all lines that have it. */
+static long sum_keyed(const char *path, const char *key)
+{
+	FILE *f = fopen(path, "r");
+	long sum = 0, n;
+	char line[256], word[64];
+
+	if (!f)
+		bench_fail(path, -errno);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%63s %ld", word, &n) == 2 &&
+		    !strcmp(word, key))
+			sum += n;
+	fclose(f);
+	return sum;
+}
+
+/* Bytes that are free, those on lists of single CPUs included. */
+static double free_bytes(void)
+{
+	usage_now();	/* has the CPUs add up what they counted */
+	return (sum_keyed("/proc/vmstat", "nr_free_pages") +
+		sum_keyed("/proc/zoneinfo", "count:")) * (double)page_size;
+}
+
+struct mem {
+	double free;
+	double locked;
+};
+
+/* Has the kernel's allocator give back what it only keeps for later. */
+static void shrink_slabs(void)
+{
+	DIR *dir = opendir("/sys/kernel/slab");
+	struct dirent *d;
+	char path[300];
+	int fd;
+
+	if (!dir)
+		bench_fail("/sys/kernel/slab", -errno);
+	while ((d = readdir(dir))) {
+		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink",
+			 d->d_name);
+		fd = open(path, O_WRONLY);
+		if (fd < 0)
+			continue;
+		if (write(fd, "1", 1) != 1)
+			bench_fail(path, -errno);
+		close(fd);
+	}
+	closedir(dir);
+}
+
+static struct mem mem_now(void)
+{
+	usage_at_rest();
+	shrink_slabs();
+	free_bytes();
+	return (struct mem){ free_bytes(), locked_kb() * 1024.0 };
+}
+
+/* What is used since then, and what was charged for it. */
+static double mem_print(const struct mem *was, const char *row)
+{
+	struct mem now = mem_now();
+	double used = was->free - now.free, charged = now.locked - was->locked;
+
+	bench_print("byte", used, "%s", row);
+	bench_print("byte", charged, "%s_charged", row);
+	return used;
+}
+
+/* All levels of a table that is full, but its lowest one. */
+static void mem_full(int c, const struct arena *a)
+{
+	uint64_t start, iova;
+	struct mem was = mem_now();
+	double lowest = SZ_1T / SZ_64K * 8;
+
+	must("create", spapr_create(c, SHIFT_64K, SZ_1T, 2, &start));
+	for (iova = 0; iova < SZ_1T; iova += a->bytes)
+		must("map", spapr_map(c, start + iova, a->contig, a->bytes));
+	bench_print("byte", mem_print(&was, "mem_full_1t") - lowest,
+		    "mem_view_1t");
+	must("remove", spapr_remove(c, start));
+}
+
+static void mem_sparse(int c, const struct arena *a)
+{
+	unsigned int levels, i, n = 40;
+	char row[32];
+
+	for (levels = 1; levels <= 5; levels++) {
+		struct mem was = mem_now();
+		uint64_t start;
+
+		if (spapr_create(c, SHIFT_64K, SZ_1T, levels, &start))
+			continue;
+		for (i = 0; i < n; i++)
+			must("map", spapr_map(c, start + SZ_1T / n * i /
+					      SZ_64K * SZ_64K, a->contig,
+					      SZ_64K));
+		snprintf(row, sizeof(row), "mem_sparse_1t/%u", levels);
+		mem_print(&was, row);
+		must("remove", spapr_remove(c, start));
+	}
+}
+
+/* The worst that a window can come to: each chunk an array. */
+static void mem_worst(int c, const struct arena *a)
+{
+	unsigned long i, n = 16 * SZ_1G / SZ_64K;
+	struct mem was = mem_now();
+	uint64_t start;
+
+	must("create", spapr_create(c, SHIFT_64K, n * SZ_64K, 2, &start));
+	for (i = 0; i < n; i++)
+		must("map", spapr_map(c, start + i * SZ_64K, a->contig +
+				      (n - 1 - i) % ENTRIES * SZ_64K, SZ_64K));
+	mem_print(&was, "mem_worst_16g");
+	must("remove", spapr_remove(c, start));
+}
+
+/* A million pages, in runs of @run. */
+static void mem_registry(int c, unsigned long run)
+{
+	unsigned long times = 256, pages, runs;
+	struct mem was;
+	struct store s;
+	char row[32];
+	double used;
+	char *ua;
+
+	store_new(&s, c, 4096, run);
+	ua = repeated(&s, times);
+	pages = times * s.pages;
+	was = mem_now();
+	must("register", spapr_register(c, ua, pages * page_size));
+	used = was.free - mem_now().free;
+	runs = times * count_runs(s.pfn, s.pages);
+	snprintf(row, sizeof(row), "mem_registry_run%lu", run);
+	bench_print("byte", used, "%s", row);
+	bench_print("run", runs, "%s_runs", row);
+	bench_print("byte/run", used / runs, "%s_per_run", row);
+	bench_print("byte/page", used / pages, "%s_per_page", row);
+	must("unregister", spapr_unregister(c, ua, pages * page_size));
+	munmap(ua, pages * page_size);
+	close(s.fd);
+}
+
+static void part_memory(void)
+{
+	struct arena a;
+	struct box box;
+
+	box_open(&box);
+	mem_registry(box.c, 1);
+	mem_registry(box.c, 4);
+	mem_registry(box.c, 64);
+	arena_new(&a, box.c);
+	mem_sparse(box.c, &a);
+	mem_worst(box.c, &a);
+	mem_full(box.c, &a);
+	box_close(&box);
+}
+
+/* ---- threads ---- */
+
+#define MAX_THREADS	4
+#define THREAD_SECONDS	2
+
+struct worker {
+	pthread_t thread;
+	int c;
+	uint64_t iova;
+	char *ua;
+	unsigned long entries;
+	unsigned long done;
+};
+
+static volatile bool go, halt;
+
+static void *work(void *arg)
+{
+	uint64_t bytes;
+	struct worker *w = arg;
+
+	bytes = w->entries * SZ_64K;
+	while (!go)
+		;
+	while (!halt) {
+		must("map", spapr_map(w->c, w->iova, w->ua, bytes));
+		must("unmap", spapr_unmap(w->c, w->iova, bytes));
+		w->done++;
+	}
+	return NULL;
+}
+
+/* Map and unmap calls a second of @n threads, each in 1 GiB of its own. */
+static double throughput(int c, uint64_t start, char *ua, unsigned int n,
+			 unsigned long entries)
+{
+	struct worker w[MAX_THREADS];
+	struct timespec t0, t1;
+	unsigned long done = 0;
+	unsigned int i;
+
+	go = halt = false;
+	for (i = 0; i < n; i++) {
+		w[i] = (struct worker){
+			.c = c, .iova = start + i * SZ_1G, .entries = entries,
+			.ua = ua + i * entries * SZ_64K,
+		};
+		if (pthread_create(&w[i].thread, NULL, work, &w[i]))
+			bench_fail("thread", -errno);
+	}
+	clock_gettime(CLOCK_MONOTONIC, &t0);
+	go = true;
+	sleep(THREAD_SECONDS);
+	halt = true;
+	for (i = 0; i < n; i++) {
+		pthread_join(w[i].thread, NULL);
+		done += w[i].done;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &t1);
+	return done / (t1.tv_sec - t0.tv_sec + (t1.tv_nsec - t0.tv_nsec) / 1e9);
+}
+
+static void part_threads(void)
+{
+	static const unsigned long entries[] = { 1, 256 };
+	struct arena a;
+	struct box box;
+	uint64_t start;
+	unsigned int i, n, rep;
+
+	box_open(&box);
+	arena_new(&a, box.c);
+	must("create", spapr_create(box.c, SHIFT_64K, 16 * SZ_1G, 2, &start));
+	for (i = 0; i < 2; i++)
+		for (n = 1; n <= MAX_THREADS; n *= 2) {
+			struct runs runs = { 0 };
+
+			for (rep = 0; rep < 3; rep++)
+				runs_add(&runs, throughput(box.c, start,
+					 a.contig, n, entries[i]));
+			runs_print(&runs, "call/s", 1, "threads_%lu/%u",
+				   entries[i], n);
+		}
+	box_close(&box);
+}
+
+/* ---- all of it ---- */
+
+static const struct part {
+	const char *name;
+	void (*fn)(void);
+} parts[] = {
+	{ "map", part_map },
+	{ "regions", part_regions },
+	{ "empty", part_empty },
+	{ "removal", part_removal },
+	{ "register", part_register },
+	{ "memory", part_memory },
+	{ "threads", part_threads },
+};
+
+#define NR_PARTS	(sizeof(parts) / sizeof(parts[0]))
+
+static bool wanted(const struct part *part, int argc, char **argv)
+{
+	int i;
+
+	if (argc == 1)
+		return part->fn != part_threads;
+	for (i = 1; i < argc; i++)
+		if (!strcmp(argv[i], part->name))
+			return true;
+	return false;
+}
+
+static int run_part(void *arg)
+{
+	const struct part *part = arg;
+
+	part->fn();
+	fflush(stdout);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	unsigned int i;
+
+	bench_init();
+	for (i = 0; i < NR_PARTS; i++) {
+		if (!wanted(&parts[i], argc, argv))
+			continue;
+		printf("# part %s\n", parts[i].name);
+		if (in_child(run_part, (void *)&parts[i])) {
+			printf("FAILED: part %s\n", parts[i].name);
+			return 1;
+		}
+	}
+	return 0;
+}
