@@ -8,7 +8,8 @@
 # Phony, all of them: what is up to date is known to compose and kbuild.
 .PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
 	build-no-tce build-modules kernel-64k kernel-4k \
-	check check-base check-harness bench builds lint clean
+	check check-base check-harness bench builds lint clean \
+	run-qemu run-dpdk client-setup
 
 POWERNV := tools/testing/powernv
 SELFTEST := tools/testing/selftests/vfio/spapr
@@ -24,6 +25,7 @@ DEBUG ?=
 MACHINE ?=
 TEST ?=
 FILTER ?=
+GUEST ?=
 V ?=
 
 SUFFIX := $(if $(DEBUG),-debug)
@@ -44,6 +46,8 @@ CHECK_ARGS := $(if $(MACHINE),--machine $(MACHINE)) \
 
 help:
 	@echo 'make run          boot a POWER9 host and show the main job at work'
+	@echo 'make run-qemu     a KVM guest with a passed-through network card'
+	@echo 'make run-dpdk     DPDK sends packets, on a kernel with 4 KiB pages'
 	@echo 'make check        all tests, on POWER8 and POWER9'
 	@echo 'make check-base   the same tests on the unpatched base; not for CI'
 	@echo 'make bench        measure instructions and memory against the base'
@@ -63,6 +67,7 @@ help:
 	@echo 'DEBUG=1           a kernel with lockdep and its like'
 	@echo 'MACHINE=NAME      powernv9, powernv9-hash, powernv8, pseries'
 	@echo 'TEST=NAME,...     test programs      FILTER=GLOB,...  test cases'
+	@echo 'GUEST=WORD        for the guest of run-qemu, as disable_ddw'
 	@echo 'V=1               show the whole console'
 
 setup:
@@ -112,6 +117,19 @@ kernel-base: setup
 
 run: kernel-64k tests
 	@$(POWERNV)/boot powernv9 --run spapr_demo
+
+# Debian's QEMU and DPDK as clients.
+run-qemu run-dpdk: run-%: client-setup
+	@$(POWERNV)/client $* $(or $(MACHINE),powernv9) \
+		--kernel $(CLIENT_KERNEL)/vmlinux \
+		$(if $(GUEST),--guest-append '$(GUEST)') $(if $(V),--verbose)
+run-qemu: CLIENT_KERNEL := $(OUT_64k)
+run-qemu: kernel-64k
+run-dpdk: CLIENT_KERNEL := $(OUT_4k)
+run-dpdk: kernel-4k
+
+client-setup:
+	@$(POWERNV)/setup --client
 
 check-harness: tree
 	@$(POWERNV)/selftest

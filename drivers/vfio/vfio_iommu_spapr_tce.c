@@ -79,7 +79,7 @@ struct tce_container {
 	unsigned long enabled_pages;
 	struct iommu_table *tables[IOMMU_TABLE_GROUP_MAX_TABLES];
 	struct list_head groups;
-	struct mutex memory;
+	struct mutex memory; /* @regions */
 	struct xarray regions;
 };
 

@@ -50,7 +50,7 @@
 #include "tce_view.h"
 
 /* Runs that are translated at once; on the stack. */
-#define TCE_RUNS	16
+#define TCE_RUNS	64
 
 /* Up to so many entries, try to change them at once. */
 #define TCE_FEW		16
@@ -626,7 +626,7 @@ static int map_in_chunk(struct tce_batch *batch, unsigned long chunk,
 	 * pairs with smp_mb() in tce_owner_close().
 	 */
 	if (!value)
-		smp_mb();
+		smp_mb(); /* see above */
 	if (READ_ONCE(batch->owner->closed)) {
 		tce_chunk_unlock(word, value);
 		put_spare(batch, spare);

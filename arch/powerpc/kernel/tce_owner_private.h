@@ -32,8 +32,8 @@ struct tce_owner {
 	struct mm_iommu *registry;
 	bool closed;
 	struct tce_view view;
-	struct mutex pinned_lock;
-	spinlock_t span_lock;
+	struct mutex pinned_lock; /* entries, without @registry */
+	spinlock_t span_lock; /* @spans */
 	struct list_head spans;
 	wait_queue_head_t span_wait;
 };

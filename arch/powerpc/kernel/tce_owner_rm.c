@@ -79,7 +79,7 @@ bool tce_try_begin(struct tce_try *try, struct iommu_table *tbl,
 
 	/* See map_in_chunk() in tce_owner.c. */
 	if (!try->value)
-		smp_mb();
+		smp_mb(); /* with the one in tce_owner_close() */
 	if (READ_ONCE(owner->closed)) {
 		tce_chunk_release(try->word, try->value);
 		return false;

@@ -29,9 +29,9 @@
 #include "tce_view.h"
 
 #define WORD_LOCK_BIT	0
-#define WORD_LOCK	(1UL << WORD_LOCK_BIT)
+#define WORD_LOCK	BIT(WORD_LOCK_BIT)
 #define KIND_MASK	(3UL << 1)
-#define KIND_RUN	(1UL << 1)
+#define KIND_RUN	BIT(1)
 #define KIND_DENSE	(2UL << 1)
 #define FIRST_SHIFT	3
 #define LAST_SHIFT	(FIRST_SHIFT + TCE_CHUNK_SHIFT)
@@ -364,6 +364,7 @@ bool tce_chunk_trylock(unsigned long *word, unsigned long *value)
  */
 void tce_chunk_release(unsigned long *word, unsigned long value)
 {
+	/* Pairs with whoever takes the bit next. */
 	smp_store_release(word, value);
 }
 
@@ -376,6 +377,7 @@ void tce_chunk_release(unsigned long *word, unsigned long value)
  */
 void tce_chunk_unlock(unsigned long *word, unsigned long value)
 {
+	/* Pairs with whoever takes the bit next. */
 	smp_store_release(word, value);
 	preempt_enable();
 }

@@ -57,6 +57,7 @@ class Spec:
     skip: list = field(default_factory=list)        # (program, case)
     args: str = ''
     append: str = ''
+    test_devices: bool = True   # those of MACHINES
     extra_qemu: list = field(default_factory=list)
     demo: str = ''
     timeout: int = 600          # of the boot, seconds
@@ -183,7 +184,7 @@ def command(spec, initrd):
         cmd += ['-smp', str(spec.smp)]
     if spec.machine == 'pseries':
         cmd += ['-vga', 'none']     # its firmware image is another package
-    for d in devices:
+    for d in devices if spec.test_devices else []:
         cmd += device(spec, d)
     return cmd + spec.extra_qemu
 

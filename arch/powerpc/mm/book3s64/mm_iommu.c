@@ -44,7 +44,7 @@
  */
 struct mm_iommu {
 	struct mm_struct *mm;
-	struct mutex lock;
+	struct mutex lock; /* all but lookups and counts */
 	struct mm_iommu_index index;
 	struct list_head idle;
 };
@@ -671,6 +671,45 @@ static long translate_dense(const struct mm_iommu_region *region,
 	return nr_entries - (left >> page_shift);
 }
 
+/* As translate_dense(), of a region that is kept as runs. */
+static long translate_runs(const struct mm_iommu_region *region,
+			   unsigned long ua, unsigned int page_shift,
+			   unsigned long nr_entries, struct tce_run *runs,
+			   unsigned int *nr_runs)
+{
+	unsigned long run = run_of(region, (ua - region->ua) >> PAGE_SHIFT);
+	unsigned long left = nr_entries << page_shift, skip;
+	unsigned long more = region->nr_runs - run - 1;
+	const unsigned int max = *nr_runs;
+	const u64 *word = word_ptr(region, 2 * run);
+	unsigned int i = 0;
+
+	skip = ua - region->ua - (word[0] << PAGE_SHIFT);
+
+	while (i < max && left) {
+		unsigned long first = word[0], end = region->nr_pages, bytes;
+
+		runs[i].hpa = word[1] + skip;
+		if (more) {
+			more--;
+			run++;
+			word += 2;
+			/* The next block. */
+			if (!(2 * run & (MM_IOMMU_BLOCK_WORDS - 1)))
+				word = word_ptr(region, 2 * run);
+			end = word[0];
+		}
+
+		bytes = min(((end - first) << PAGE_SHIFT) - skip, left);
+		runs[i++].entries = bytes >> page_shift;
+		left -= bytes;
+		skip = 0;
+	}
+	*nr_runs = i;
+
+	return nr_entries - (left >> page_shift);
+}
+
 /**
  * mm_iommu_translate - physical addresses of consecutive IOMMU pages
  * @region: the region; all of the range lies in it
@@ -695,9 +734,13 @@ long mm_iommu_translate(const struct mm_iommu_region *region, unsigned long ua,
 	unsigned long page_mask = (1UL << page_shift) - 1, left = nr_entries;
 	unsigned int i;
 
-	if (!region->nr_runs && page_shift <= PAGE_SHIFT)
+	if (page_shift <= PAGE_SHIFT) {
+		if (region->nr_runs)
+			return translate_runs(region, ua, page_shift,
+					      nr_entries, runs, nr_runs);
 		return translate_dense(region, ua, page_shift, nr_entries, runs,
 				       nr_runs);
+	}
 
 	for (i = 0; i < *nr_runs && left; i++) {
 		unsigned long want = left << page_shift, hpa, n;

@@ -230,6 +230,7 @@ static int insert_first(struct mm_iommu_index *index, unsigned long start,
 	leaf_append(leaf, start, end, item);
 	root->slot[0].start = 0;
 	root->slot[0].leaf = leaf;
+	/* Readers depend on the address that they load. */
 	smp_store_release(&index->root, root);
 
 	return 0;
@@ -279,6 +280,7 @@ static int insert_split(struct mm_iommu_index *index, unsigned long s,
 	if (!split)
 		goto no_memory;
 
+	/* Readers depend on the address that they load. */
 	smp_store_release(&index->root, split);
 	mm_iommu_free_deferred(&leaf->rcu);
 	mm_iommu_free_deferred(&root->rcu);
@@ -321,6 +323,7 @@ int mm_iommu_index_insert(struct mm_iommu_index *index, unsigned long start,
 		return -ENOMEM;
 
 	leaf_spread(leaf, copy, NULL, MM_IOMMU_LEAF_RANGES, start, end, item);
+	/* Readers depend on the address that they load. */
 	smp_store_release(&root->slot[s].leaf, copy);
 	mm_iommu_free_deferred(&leaf->rcu);
 
@@ -343,6 +346,7 @@ static bool root_drop_slot(struct mm_iommu_index *index, unsigned long s)
 		copy->slot[0].start = 0;
 	}
 
+	/* Readers depend on the address that they load. */
 	smp_store_release(&index->root, copy);
 	mm_iommu_free_deferred(&leaf->rcu);
 	mm_iommu_free_deferred(&root->rcu);
@@ -368,6 +372,7 @@ static bool leaf_drop_range(struct mm_iommu_root *root, unsigned long s,
 				    leaf->item[k]);
 	}
 
+	/* Readers depend on the address that they load. */
 	smp_store_release(&root->slot[s].leaf, copy);
 	mm_iommu_free_deferred(&leaf->rcu);
 

@@ -41,7 +41,7 @@
 #define PHB3_TCE_KILL_PE	PPC_BIT(1)
 #define PHB3_TCE_KILL_PAGE	PPC_BIT(2)
 
-#define PNV_WINDOW_1_START	(1ULL << 59)
+#define PNV_WINDOW_1_START	BIT_ULL(59)
 
 static struct pnv_ioda_pe *to_pe(struct iommu_table_group *table_group)
 {
@@ -144,7 +144,7 @@ static void pnv_phb3_tce_kill_rm(struct iommu_table *tbl, unsigned long entry,
 		for (; left; left--, command += 1ULL << tbl->it_page_shift)
 			__raw_rm_writeq_be(command | number, reg);
 	}
-	mb();
+	mb(); /* as in pnv_ioda2_tce_kill() */
 }
 #endif
 

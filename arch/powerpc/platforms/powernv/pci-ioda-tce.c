@@ -188,6 +188,21 @@ static __be64 *find_tce(const struct iommu_table *tbl, unsigned long index,
 	return table + index;
 }
 
+/* Have @new below @slot, unless another CPU was quicker; says what there is. */
+static __be64 install_level(__be64 *slot, __be64 *new)
+{
+	__be64 entry = cpu_to_be64(__pa(new) | PERM_MASK);
+	u64 old;
+
+	old = cmpxchg((__force u64 *)slot, 0, (__force u64)entry);
+	if (!old)
+		return entry;
+
+	kfree(new);
+
+	return (__force __be64)old;
+}
+
 /* Have all levels above the TCE of @index. */
 static int grow_levels(struct iommu_table *tbl, unsigned long index, gfp_t gfp)
 {
@@ -205,13 +220,7 @@ static int grow_levels(struct iommu_table *tbl, unsigned long index, gfp_t gfp)
 			if (!new)
 				return -ENOMEM;
 
-			/* Another CPU may have been quicker. */
-			entry = cmpxchg(slot, 0,
-					cpu_to_be64(__pa(new) | PERM_MASK));
-			if (entry)
-				kfree(new);
-			else
-				entry = cpu_to_be64(__pa(new) | PERM_MASK);
+			entry = install_level(slot, new);
 		}
 		table = level_of(be64_to_cpu(entry));
 	}
@@ -325,6 +334,14 @@ static int set_runs(struct iommu_table *tbl, unsigned long index,
 
 	for (; nr_runs; nr_runs--, runs++) {
 		unsigned long tce = runs->hpa | perm, left = runs->entries;
+
+		/* What fragmented memory consists of. */
+		if (left == 1 && room) {
+			write_tce(entry++, tce);
+			index++;
+			room--;
+			continue;
+		}
 
 		while (left) {
 			unsigned long n;

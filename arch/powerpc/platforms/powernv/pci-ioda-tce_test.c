@@ -23,10 +23,11 @@ static void geometry_takes_every_level_count(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(page_shifts); i++) {
 		for (shift = page_shifts[i]; shift <= 45; shift++) {
 			for (levels = 1; levels <= 4; levels++) {
-				KUNIT_EXPECT_EQ(test, 0,
-					pnv_tce_geometry(&geo, page_shifts[i],
-							 1ULL << shift,
-							 levels));
+				int ret = pnv_tce_geometry(&geo, page_shifts[i],
+							   1ULL << shift,
+							   levels);
+
+				KUNIT_EXPECT_EQ(test, 0, ret);
 				KUNIT_EXPECT_GE(test, geo.level_bits, 9);
 				KUNIT_EXPECT_GE(test, geo.level_bits * levels +
 						page_shifts[i], shift);

@@ -105,36 +105,24 @@ static bool adjacent(uint64_t a, uint64_t b)
 	return a == b + 1 || b == a + 1;
 }
 
-/* Physically contiguous runs. */
-static unsigned long count_runs(const uint64_t *pfn, unsigned long n)
-{
-	unsigned long i, runs = 1;
-
-	for (i = 1; i < n; i++)
-		runs += pfn[i] != pfn[i - 1] + 1;
-	return runs;
-}
-
 static bool is_contiguous(const void *ua, unsigned long n)
 {
 	uint64_t *pfn = malloc(n * 8);
-	unsigned long runs;
+	unsigned long i;
 
 	read_pfns(ua, pfn, n);
-	runs = count_runs(pfn, n);
+	for (i = 1; i < n && pfn[i] == pfn[i - 1] + 1; i++)
+		;
 	free(pfn);
-	return runs == 1;
+	return i == n;
 }
 
 /*
- * The pages are first used in pieces of @run, every other one first, so that no
- * piece has its neighbour in the file for a neighbour in memory. Registering
- * moves what cannot be pinned where it is; after that it stays.
+ * Registering moves what cannot be pinned where it is; after that it stays.
  */
-static void store_new(struct store *s, int c, unsigned long pages,
-		      unsigned long run)
+static void store_new(struct store *s, int c, unsigned long pages)
 {
-	unsigned long half, i;
+	unsigned long i;
 	char *ua;
 
 	s->fd = memfd_create("store", MFD_CLOEXEC);
@@ -143,10 +131,8 @@ static void store_new(struct store *s, int c, unsigned long pages,
 	if (s->fd < 0 || ftruncate(s->fd, pages * page_size))
 		bench_fail("memfd", -errno);
 	ua = map_store(s, NULL, 0, pages);
-	for (half = 0; half < 2; half++)
-		for (i = 0; i < pages; i++)
-			if (run >= pages ? !half : (i / run) % 2 == half)
-				ua[i * page_size] = 1;
+	for (i = 0; i < pages; i++)
+		ua[i * page_size] = 1;
 	must("register the store", spapr_register(c, ua, pages * page_size));
 	read_pfns(ua, s->pfn, pages);
 	must("unregister", spapr_unregister(c, ua, pages * page_size));
@@ -259,7 +245,7 @@ static void arena_new(struct arena *a, int c)
 {
 	unsigned long n = ENTRIES * SZ_64K / page_size;
 
-	store_new(&a->store, c, n * 2 + n / 2, ~0UL);
+	store_new(&a->store, c, n * 2 + n / 2);
 	a->bytes = n * page_size;
 	a->contig = contiguous(&a->store, n);
 	a->frag = fragmented(&a->store, n);
@@ -400,7 +386,7 @@ static void part_regions(void)
 	char *ua;
 
 	box_open(&box);
-	store_new(&s, box.c, 64, ~0UL);
+	store_new(&s, box.c, 64);
 	ua = repeated(&s, MAX_REGIONS / s.pages);
 	must("create", spapr_create(box.c, SHIFT_64K, 16 * SZ_1G, 2, &start));
 	for (i = 0; i < MAX_REGIONS; i++) {
@@ -657,7 +643,32 @@ static void mem_worst(int c, const struct arena *a)
 	must("remove", spapr_remove(c, start));
 }
 
-/* A million pages, in runs of @run. */
+/* Runs of @run pages, no two of them adjacent, @times over. */
+static char *in_runs(const struct store *s, unsigned long run,
+		     unsigned long times, unsigned long *pages)
+{
+	struct page *all = sorted_pages(s), *some;
+	unsigned long i, k, n = 0;
+	char *ua;
+
+	some = malloc(times * s->pages * sizeof(*some));
+	/* A page between any two runs is left out. */
+	for (i = 0; i + run < s->pages; i += run + 1) {
+		if (all[i + run - 1].pfn != all[i].pfn + run - 1)
+			continue;
+		for (k = 0; k < run; k++)
+			some[n++] = all[i + k];
+	}
+	for (i = n; i < times * n; i++)
+		some[i] = some[i - n];
+	*pages = times * n;
+	ua = lay_out(s, some, *pages, 1);
+	free(some);
+	free(all);
+	return ua;
+}
+
+/* Half a million pages or more, in runs of @run. */
 static void mem_registry(int c, unsigned long run)
 {
 	unsigned long times = 256, pages, runs;
@@ -667,13 +678,12 @@ static void mem_registry(int c, unsigned long run)
 	double used;
 	char *ua;
 
-	store_new(&s, c, 4096, run);
-	ua = repeated(&s, times);
-	pages = times * s.pages;
+	store_new(&s, c, 4096);
+	ua = in_runs(&s, run, times, &pages);
 	was = mem_now();
 	must("register", spapr_register(c, ua, pages * page_size));
 	used = was.free - mem_now().free;
-	runs = times * count_runs(s.pfn, s.pages);
+	runs = pages / run;
 	snprintf(row, sizeof(row), "mem_registry_run%lu", run);
 	bench_print("byte", used, "%s", row);
 	bench_print("run", runs, "%s_runs", row);
@@ -681,7 +691,17 @@ static void mem_registry(int c, unsigned long run)
 	bench_print("byte/page", used / pages, "%s_per_page", row);
 	must("unregister", spapr_unregister(c, ua, pages * page_size));
 	munmap(ua, pages * page_size);
+	free(s.pfn);
 	close(s.fd);
+}
+
+/* Each run that is not where the one before it ends is a mapping. */
+static void allow_mappings(unsigned long n)
+{
+	FILE *f = fopen("/proc/sys/vm/max_map_count", "w");
+
+	if (!f || fprintf(f, "%lu\n", n) < 0 || fclose(f))
+		bench_fail("/proc/sys/vm/max_map_count", -errno);
 }
 
 static void part_memory(void)
@@ -690,13 +710,23 @@ static void part_memory(void)
 	struct box box;
 
 	box_open(&box);
-	mem_registry(box.c, 1);
-	mem_registry(box.c, 4);
-	mem_registry(box.c, 64);
 	arena_new(&a, box.c);
 	mem_sparse(box.c, &a);
 	mem_worst(box.c, &a);
 	mem_full(box.c, &a);
+	box_close(&box);
+}
+
+/* After the other part: it leaves little contiguous memory behind. */
+static void part_registry(void)
+{
+	struct box box;
+
+	box_open(&box);
+	allow_mappings(1 << 20);
+	mem_registry(box.c, 1);
+	mem_registry(box.c, 4);
+	mem_registry(box.c, 64);
 	box_close(&box);
 }
 
@@ -798,6 +828,7 @@ static const struct part {
 	{ "removal", part_removal },
 	{ "register", part_register },
 	{ "memory", part_memory },
+	{ "registry", part_registry },
 	{ "threads", part_threads },
 };
 
