@@ -89,13 +89,21 @@ bool tce_try_begin(struct tce_try *try, struct iommu_table *tbl,
 }
 EXPORT_SYMBOL_GPL(tce_try_begin);
 
-/*
- * Is all of it contiguous, IOMMU page by IOMMU page? Pages of the kernel's size
- * or less are.
+/**
+ * tce_is_contiguous - can a range be mapped, IOMMU page by IOMMU page
+ * @tbl: the table that says how large an IOMMU page is
+ * @region: the region; all of the range lies in it
+ * @ua: userspace address of the first IOMMU page, aligned to its size
+ * @nr: how many IOMMU pages
+ *
+ * Pages of the kernel's size or less are contiguous by being pinned at all.
+ *
+ * Context: Any, real mode included. An entry of the region is counted.
+ * Return: true if each is contiguous and aligned in physical memory.
  */
-static bool can_translate(const struct iommu_table *tbl,
-			  const struct mm_iommu_region *region,
-			  unsigned long ua, unsigned long nr)
+bool tce_is_contiguous(const struct iommu_table *tbl,
+		       const struct mm_iommu_region *region, unsigned long ua,
+		       unsigned long nr)
 {
 	struct tce_run runs[TCE_TRY_RUNS] __uninitialized;
 
@@ -144,7 +152,7 @@ static bool hold(struct tce_try *try, unsigned long ua, unsigned long nr,
 	    !mm_iommu_hold(region, nr))
 		return false;
 
-	if (!can_translate(try->tbl, region, ua, nr)) {
+	if (!tce_is_contiguous(try->tbl, region, ua, nr)) {
 		mm_iommu_drop(region, nr);
 		return false;
 	}

@@ -51,32 +51,34 @@ bind_card() {
 	local d
 	card=
 	for d in /sys/bus/pci/devices/*; do
-		[ "$(cat $d/vendor)" = $VENDOR ] && card=${d##*/}
+		[ "$(cat "$d/vendor")" = $VENDOR ] && card=${d##*/}
 	done
 	[ -n "$card" ] || die 'no network card'
 	d=/sys/bus/pci/devices/$card
-	[ -e $d/driver ] && echo "$card" >$d/driver/unbind
-	echo vfio-pci >$d/driver_override
+	[ -e "$d/driver" ] && echo "$card" >"$d/driver/unbind"
+	echo vfio-pci >"$d/driver_override"
 	echo "$card" >/sys/bus/pci/drivers_probe
-	[ "$(basename "$(readlink $d/driver)")" = vfio-pci ] ||
+	[ "$(basename "$(readlink "$d/driver")")" = vfio-pci ] ||
 		die "vfio-pci does not take $card"
 	echo "network card $card is bound to vfio-pci," \
-		"IOMMU group $(basename "$(readlink $d/iommu_group)")"
+		"IOMMU group $(basename "$(readlink "$d/iommu_group")")"
 }
 
 # --- QEMU --------------------------------------------------------------------
 
-# Only while the guest is: its counters go with it.
+# Only POWER8 has a real mode that counts; and only while the guest is, its
+# counters go with it.
 show_counters() {
 	local dir=/sys/kernel/debug/kvm real over
 	[ -e $dir/tce_real_mode ] || return
 	read -r real <$dir/tce_real_mode
 	read -r over <$dir/tce_handed_over
-	echo "TCE hypercalls: real mode finished $real, handed over $over"
+	[ $((real + over)) = 0 ] ||
+		echo "TCE hypercalls: real mode finished $real, handed over $over"
 }
 
 watch_guest() {
-	local lease= pings= line
+	local lease='' pings='' line
 	while read -r line; do
 		line=${line%$'\r'}
 		log guest "$line"
@@ -105,15 +107,15 @@ run_qemu() {
 	{
 		chroot $ROOT /usr/bin/qemu-system-ppc64 -M pseries,accel=kvm,$broken \
 			-cpu host -m 512M -nodefaults -nographic -vga none \
-			-serial stdio -no-reboot -device vfio-pci,host=$card \
+			-serial stdio -no-reboot -device vfio-pci,host="$card" \
 			-kernel /tests/vmlinux -initrd /tests/guest.cpio \
-			-append "console=hvc0 ip=dhcp kunit.enable=0 $*" \
+			-append "console=hvc0 ip=dhcp kunit.enable=0 panic=1 $*" \
 			</dev/null 2>&1
 		echo "client-status $?"
 	} | watch_guest
 	status=$?
 	clock end
-	seconds 'the guest ran for' $start $end
+	seconds 'the guest ran for' "$start" "$end"
 	return $status
 }
 
@@ -122,7 +124,7 @@ run_qemu() {
 # testpmd shows the counters of the card, not its own: what they count, the card
 # has fetched. The first sample comes when forwarding starts.
 watch_testpmd() {
-	local start=$1 now packets=0 n=0 line rest stopped=
+	local start=$1 now packets=0 n=0 line rest stopped=''
 	while read -r line; do
 		log dpdk "$line"
 		case $line in
@@ -133,7 +135,7 @@ watch_testpmd() {
 			$line
 			EOF
 			clock now
-			[ $n = 0 ] && seconds 'testpmd took to start' "$start" $now
+			[ $n = 0 ] && seconds 'testpmd took to start' "$start" "$now"
 			;;
 		Tx-pps:*)
 			[ $n = 0 ] || echo "sent $packets packets," \
@@ -150,7 +152,7 @@ watch_testpmd() {
 		esac
 	done
 	clock now
-	seconds 'testpmd took to stop' "$start" $now
+	seconds 'testpmd took to stop' "$start" "$now"
 	[ "$packets" -gt 0 ] || die 'no packet was sent'
 }
 
@@ -159,7 +161,7 @@ run_dpdk() {
 	clock start
 	{
 		chroot $ROOT /usr/bin/dpdk-testpmd -l 0,1 -n 1 --no-huge -m 128 \
-			-a $card -- --forward-mode=txonly --stats-period 2 \
+			-a "$card" -- --forward-mode=txonly --stats-period 2 \
 			--total-num-mbufs=16384 </dev/null 2>&1
 		echo "client-status $?"
 	} | watch_testpmd $start

@@ -726,7 +726,6 @@ static void part_registry(void)
 	allow_mappings(1 << 20);
 	mem_registry(box.c, 1);
 	mem_registry(box.c, 4);
-	mem_registry(box.c, 64);
 	box_close(&box);
 }
 
