@@ -765,12 +765,12 @@ static void unmap_in_chunk(struct tce_batch *batch, unsigned long chunk,
 
 /* While closing, empty chunks are met as well: tce_owner_close(). */
 static unsigned long next_to_unmap(struct tce_batch *batch,
-				   unsigned long chunk)
+				   unsigned long chunk, unsigned long last)
 {
 	if (READ_ONCE(batch->owner->closed))
 		return tce_view_skip(&batch->owner->view, chunk);
 
-	return tce_view_next_used(&batch->owner->view, chunk);
+	return tce_view_next_used(&batch->owner->view, chunk, last);
 }
 
 /**
@@ -789,8 +789,9 @@ void tce_batch_unmap(struct tce_batch *batch, unsigned long entry,
 	unsigned long last_chunk = chunk_of(tbl, entry + nr - 1);
 	unsigned int last_index = index_in_chunk(tbl, entry + nr - 1);
 
-	for (chunk = next_to_unmap(batch, first_chunk); chunk <= last_chunk;
-	     chunk = next_to_unmap(batch, chunk + 1)) {
+	for (chunk = next_to_unmap(batch, first_chunk, last_chunk);
+	     chunk <= last_chunk;
+	     chunk = next_to_unmap(batch, chunk + 1, last_chunk)) {
 		unsigned int first = 0, last = TCE_CHUNK_ENTRIES - 1;
 
 		if (chunk == first_chunk)
@@ -982,10 +983,12 @@ static int unmap_pinned(struct iommu_table *tbl, unsigned long entry,
 
 /*
  * Most changes are like this: in one chunk, of memory of one region, with all
- * levels there. False if not, with nothing changed.
+ * levels there. Without @perm, unmaps. False if it can't be done, with nothing
+ * changed.
  */
-static bool map_at_once(struct iommu_table *tbl, unsigned long entry,
-			unsigned long nr, unsigned long ua, unsigned long perm)
+static bool change_at_once(struct iommu_table *tbl, unsigned long entry,
+			   unsigned long nr, unsigned long ua,
+			   unsigned long perm)
 {
 	struct tce_try try __uninitialized;
 	bool ok;
@@ -996,26 +999,9 @@ static bool map_at_once(struct iommu_table *tbl, unsigned long entry,
 		return false;
 
 	ok = tce_try_prepare(&try, entry, nr, ua, perm);
-	if (ok)
+	if (ok && perm)
 		tce_try_map(&try, entry, nr, ua, perm);
-	tce_try_end(&try);
-
-	return ok;
-}
-
-static bool unmap_at_once(struct iommu_table *tbl, unsigned long entry,
-			  unsigned long nr)
-{
-	struct tce_try try __uninitialized;
-	bool ok;
-
-	guard(rcu)();
-	guard(preempt)();
-	if (!tce_try_begin(&try, tbl, entry, nr, false))
-		return false;
-
-	ok = tce_try_prepare(&try, entry, nr, 0, 0);
-	if (ok)
+	else if (ok)
 		tce_try_unmap(&try, entry, nr);
 	tce_try_end(&try);
 
@@ -1053,7 +1039,7 @@ int tce_map(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 	if (!tbl->it_owner->registry)
 		return map_pinned(tbl, entry, nr, ua, perm);
 
-	if (nr <= TCE_FEW && map_at_once(tbl, entry, nr, ua, perm))
+	if (nr <= TCE_FEW && change_at_once(tbl, entry, nr, ua, perm))
 		return 0;
 
 	ret = tce_hold(tbl, ua, nr, perm);
@@ -1090,7 +1076,7 @@ int tce_unmap(struct iommu_table *tbl, unsigned long entry, unsigned long nr)
 	if (!tbl->it_owner->registry)
 		return unmap_pinned(tbl, entry, nr, false);
 
-	if (nr > TCE_FEW || !unmap_at_once(tbl, entry, nr))
+	if (nr > TCE_FEW || !change_at_once(tbl, entry, nr, 0, 0))
 		unmap_registered(tbl, entry, nr);
 
 	return 0;

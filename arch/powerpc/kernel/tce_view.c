@@ -241,23 +241,25 @@ again:
  * tce_view_next_used - the first chunk from here on that is not empty
  * @view: the view
  * @chunk: where to begin
+ * @last: where to end, a chunk of the table
  *
  * Context: May sleep; lock-free.
- * Return: the chunk, which may be locked and empty; beyond the last one if
- *	   there is none.
+ * Return: the chunk, which may be locked and empty; beyond @last if there is
+ *	   none.
  */
-unsigned long tce_view_next_used(struct tce_view *view, unsigned long chunk)
+unsigned long tce_view_next_used(struct tce_view *view, unsigned long chunk,
+				 unsigned long last)
 {
 	for (;;) {
 		const unsigned long *word;
 		unsigned long end;
 
 		chunk = tce_view_skip(view, chunk);
-		if (chunk >= view->nr_chunks)
+		if (chunk > last)
 			return chunk;
 
 		word = tce_view_word(view, chunk);
-		end = min(ALIGN(chunk + 1, TCE_NODE_SLOTS), view->nr_chunks);
+		end = min(ALIGN(chunk + 1, TCE_NODE_SLOTS), last + 1);
 		for (; chunk < end; chunk++) {
 			if (READ_ONCE(*word++))
 				return chunk;
@@ -342,7 +344,7 @@ unsigned long tce_chunk_lock(unsigned long *word)
  * @word: the chunk's word
  * @value: where what the word says goes
  *
- * Context: Real mode, which is never preempted.
+ * Context: Real mode, or without preemption.
  * Return: true if it was taken.
  */
 bool tce_chunk_trylock(unsigned long *word, unsigned long *value)
@@ -360,7 +362,7 @@ bool tce_chunk_trylock(unsigned long *word, unsigned long *value)
  * @word: the chunk's word
  * @value: what it says from now on
  *
- * Context: Real mode.
+ * Context: As tce_chunk_trylock().
  */
 void tce_chunk_release(unsigned long *word, unsigned long value)
 {

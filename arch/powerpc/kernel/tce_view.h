@@ -89,7 +89,8 @@ int tce_view_init(struct tce_view *view, unsigned long nr_entries,
 void tce_view_destroy(struct tce_view *view);
 unsigned long *tce_view_word(struct tce_view *view, unsigned long chunk);
 unsigned long tce_view_skip(struct tce_view *view, unsigned long chunk);
-unsigned long tce_view_next_used(struct tce_view *view, unsigned long chunk);
+unsigned long tce_view_next_used(struct tce_view *view, unsigned long chunk,
+				 unsigned long last);
 int tce_view_grow(struct tce_view *view, unsigned long chunk);
 struct tce_dense *tce_dense_alloc(gfp_t gfp);
 
