@@ -15,8 +15,16 @@
  * whatever hypercalls run at the same time. Locks are taken in ascending order.
  * Real mode takes them as well, if they are free: book3s_64_vio_hv.c.
  *
- * What the guest mapped stays in a hardware table when it is detached, as the
- * devices still run: it belongs to the window, and goes with it at the latest.
+ * No device reaches memory of a guest that is gone: the VM lives as long as any
+ * of its LIOBNs, and when a LIOBN lets a hardware table go, all entries of its
+ * range are unmapped there, by whomever they were mapped, as if the guest had
+ * cleared its table last. It lets a table go when its file is closed, or when
+ * the VM releases the last group that attached the table. But what other groups
+ * use stays mapped: if the window also belongs to a group that the VM does not
+ * know, as after one of two groups of a container is unplugged, the LIOBN keeps
+ * the table without writing to it, until those groups have left or the LIOBN
+ * goes as well.
+ *
  * A window that is removed first leaves an attached table that takes nothing
  * any more, and that hypercalls therefore pass over.
  *
@@ -51,11 +59,16 @@
  * struct liobn_attachment - a hardware table that a LIOBN got from a group
  * @next: in the LIOBN's list
  * @tbl: the table, with a reference
- * @group: the group; only compared
+ * @entry: first entry of the table that the LIOBN changes
+ * @nr: how many
+ * @group: the group; only compared. NULL if the VM has released it, and other
+ *	   groups use the table: hypercalls do not
  */
 struct liobn_attachment {
 	struct list_head next;
 	struct iommu_table *tbl;
+	unsigned long entry;
+	unsigned long nr;
 	struct iommu_group *group;
 };
 
@@ -293,18 +306,23 @@ static void synchronize_hypercalls(struct kvm *kvm)
 }
 
 /* No hypercall knows any of these any more. */
-static void free_stale(struct liobn_tables *stale, struct list_head *gone)
+static void free_stale(struct liobn_tables *stale)
 {
-	struct liobn_attachment *a, *next_a;
-
 	while (stale) {
 		struct liobn_tables *next = stale->stale;
 
 		kfree(stale);
 		stale = next;
 	}
+}
 
-	list_for_each_entry_safe(a, next_a, gone, next) {
+/* No hypercall writes to these tables any more: unmap what they have written. */
+static void clear_and_put(struct list_head *gone)
+{
+	struct liobn_attachment *a, *next;
+
+	list_for_each_entry_safe(a, next, gone, next) {
+		tce_unmap(a->tbl, a->entry, a->nr);
 		iommu_tce_table_put(a->tbl);
 		kfree(a);
 	}
@@ -320,8 +338,8 @@ static int liobn_release(struct inode *inode, struct file *file)
 	mutex_unlock(&liobn_mutex);
 
 	synchronize_hypercalls(kvm);
-	free_stale(rcu_dereference_protected(l->tables, true),
-		   &l->attachments);
+	free_stale(rcu_dereference_protected(l->tables, true));
+	clear_and_put(&l->attachments);
 	account_locked_vm(kvm->mm, table_cost(l->size), false);
 	free_liobn(l);
 	kvm_put_kvm(kvm);
@@ -502,14 +520,43 @@ static struct iommu_table *find_table(const struct kvmppc_liobn *l,
 	return NULL;
 }
 
-static bool has_attachment(const struct kvmppc_liobn *l,
-			   const struct iommu_table *tbl,
-			   const struct iommu_group *group)
+/* The attachment of a table by a group; without @group, the kept one. */
+static struct liobn_attachment *find_attachment(const struct kvmppc_liobn *l,
+						const struct iommu_table *tbl,
+						const struct iommu_group *group)
+{
+	struct liobn_attachment *a;
+
+	list_for_each_entry(a, &l->attachments, next) {
+		if (a->tbl == tbl && a->group == group)
+			return a;
+	}
+
+	return NULL;
+}
+
+static bool is_attached(const struct kvmppc_liobn *l,
+			const struct iommu_table *tbl)
 {
 	const struct liobn_attachment *a;
 
 	list_for_each_entry(a, &l->attachments, next) {
-		if (a->tbl == tbl && (!group || a->group == group))
+		if (a->tbl == tbl && a->group)
+			return true;
+	}
+
+	return false;
+}
+
+/* Does the window belong to any group but @group? */
+static bool is_used_by_others(const struct iommu_table *tbl,
+			      const struct iommu_group *group)
+{
+	const struct iommu_table_group_link *link;
+
+	guard(rcu)();
+	list_for_each_entry_rcu(link, &tbl->it_group_list, next) {
+		if (link->table_group->group != group)
 			return true;
 	}
 
@@ -576,30 +623,71 @@ static void drop_table(struct kvmppc_liobn *l, const struct iommu_table *tbl,
 	replace_tables(l, new, stale);
 }
 
-/* On success, the reference to the table is the attachment's. */
+static void add_attachment(struct kvmppc_liobn *l, struct liobn_attachment *a,
+			   struct iommu_table *tbl)
+{
+	unsigned int shift = liobn_sub_shift(l, tbl);
+
+	a->tbl = iommu_tce_table_get(tbl);
+	a->entry = l->offset << shift;
+	a->nr = l->size << shift;
+	list_add_tail(&a->next, &l->attachments);
+}
+
 static int attach(struct kvmppc_liobn *l, struct iommu_table *tbl,
 		  struct iommu_group *group, struct liobn_tables **stale)
 {
-	struct liobn_attachment *a;
-	int ret;
+	struct liobn_attachment *kept, *new = NULL;
 
-	a = kzalloc(sizeof(*a), GFP_KERNEL_ACCOUNT);
-	if (!a)
-		return -ENOMEM;
-
-	if (!has_attachment(l, tbl, NULL)) {
-		ret = add_table(l, tbl, stale);
-		if (ret) {
-			kfree(a);
-			return ret;
-		}
+	kept = find_attachment(l, tbl, NULL);
+	if (!kept) {
+		new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+		if (!new)
+			return -ENOMEM;
 	}
 
-	a->tbl = tbl;
-	a->group = group;
-	list_add_tail(&a->next, &l->attachments);
+	if (!is_attached(l, tbl) && add_table(l, tbl, stale)) {
+		kfree(new);
+		return -ENOMEM;
+	}
+
+	if (new)
+		add_attachment(l, new, tbl);
+	(kept ?: new)->group = group;
 
 	return 0;
+}
+
+/* Hypercalls no longer write to tables that no other group has attached. */
+static void detach_group(struct kvmppc_liobn *l, struct iommu_group *group,
+			 struct liobn_tables **stale)
+{
+	struct liobn_attachment *a, *next;
+
+	list_for_each_entry_safe(a, next, &l->attachments, next) {
+		if (a->group != group)
+			continue;
+		a->group = NULL;
+		if (!is_attached(l, a->tbl)) {
+			drop_table(l, a->tbl, stale);
+			continue;
+		}
+		list_del(&a->next);
+		iommu_tce_table_put(a->tbl);
+		kfree(a);
+	}
+}
+
+/* What the LIOBN keeps, and no group but @group uses, joins @gone. */
+static void let_go(struct kvmppc_liobn *l, const struct iommu_group *group,
+		   struct list_head *gone)
+{
+	struct liobn_attachment *a, *next;
+
+	list_for_each_entry_safe(a, next, &l->attachments, next) {
+		if (!a->group && !is_used_by_others(a->tbl, group))
+			list_move(&a->next, gone);
+	}
 }
 
 /**
@@ -627,7 +715,7 @@ long kvm_spapr_tce_attach_iommu_group(struct kvm *kvm, int tablefd,
 	struct liobn_tables *stale = NULL;
 	struct kvmppc_liobn *l;
 	struct iommu_table *tbl;
-	LIST_HEAD(none);
+	LIST_HEAD(gone);
 	int ret = 0;
 
 	CLASS(fd, f)(tablefd);
@@ -648,34 +736,18 @@ long kvm_spapr_tce_attach_iommu_group(struct kvm *kvm, int tablefd,
 		return -EINVAL;
 
 	mutex_lock(&liobn_mutex);
-	if (has_attachment(l, tbl, grp))
-		iommu_tce_table_put(tbl);
-	else
+	if (!find_attachment(l, tbl, grp))
 		ret = attach(l, tbl, grp, &stale);
+	let_go(l, NULL, &gone);
 	mutex_unlock(&liobn_mutex);
 
-	if (ret)
-		iommu_tce_table_put(tbl);
-	if (stale) {
+	iommu_tce_table_put(tbl);
+	if (stale)
 		synchronize_hypercalls(kvm);
-		free_stale(stale, &none);
-	}
+	free_stale(stale);
+	clear_and_put(&gone);
 
 	return ret;
-}
-
-static void detach_group(struct kvmppc_liobn *l, struct iommu_group *group,
-			 struct liobn_tables **stale, struct list_head *gone)
-{
-	struct liobn_attachment *a, *next;
-
-	list_for_each_entry_safe(a, next, &l->attachments, next) {
-		if (a->group != group)
-			continue;
-		list_move(&a->next, gone);
-		if (!has_attachment(l, a->tbl, NULL))
-			drop_table(l, a->tbl, stale);
-	}
 }
 
 /**
@@ -683,7 +755,9 @@ static void detach_group(struct kvmppc_liobn *l, struct iommu_group *group,
  * @kvm: the VM
  * @grp: the group
  *
- * A table that another group attached as well stays attached.
+ * A table that another group attached as well stays attached. What the guest has
+ * mapped in another one is unmapped; later, if groups that the VM does not know
+ * use it.
  *
  * Context: May sleep; kvm->lock may be held.
  */
@@ -694,16 +768,16 @@ void kvm_spapr_tce_release_iommu_group(struct kvm *kvm, struct iommu_group *grp)
 	LIST_HEAD(gone);
 
 	mutex_lock(&liobn_mutex);
-	list_for_each_entry(l, &kvm->arch.spapr_tce_tables, next)
-		detach_group(l, grp, &stale, &gone);
+	list_for_each_entry(l, &kvm->arch.spapr_tce_tables, next) {
+		detach_group(l, grp, &stale);
+		let_go(l, grp, &gone);
+	}
 	mutex_unlock(&liobn_mutex);
-
-	if (list_empty(&gone))
-		return;
 
 	if (stale)
 		synchronize_hypercalls(kvm);
-	free_stale(stale, &gone);
+	free_stale(stale);
+	clear_and_put(&gone);
 }
 
 /* Hypercalls; all of what follows is called within kvm->srcu */

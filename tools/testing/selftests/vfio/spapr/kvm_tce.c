@@ -1295,6 +1295,9 @@ TEST_F(device, detach)
 	ASSERT_EQ(0, vm_group_del(&g->vm, group));
 	EXPECT_EQ(-ENOENT, vm_group_del(&g->vm, group));
 	EXPECT_EQ(-ENOENT, vm_attach(&g->vm, group, g->table));
+	EXPECT_EQ(0, busy(g, A));
+	EXPECT_EQ(0, reach(self, 0, A, 0));
+	EXPECT_EQ(gpa(A, 0) | TCE_RW, entry(g, 0));
 
 	EXPECT_EQ(H_SUCCESS, put(g, 0, gpa(B, 0) | TCE_RW));
 	EXPECT_EQ(H_SUCCESS, put(g, 1, gpa(B, 0) | TCE_RW));
@@ -1306,11 +1309,6 @@ TEST_F(device, detach)
 	EXPECT_EQ(0, reach(self, 1, B, 0));
 	EXPECT_EQ(H_SUCCESS, stuff(g, 0, 0, g->size));
 
-	/* The container's owner can still have all of the window back */
-	ASSERT_EQ(0, spapr_unmap(g->c, 0, SZ_1G));
-	EXPECT_EQ(0, reach(self, 0, A, 0));
-	EXPECT_EQ(0, busy(g, A));
-
 	ASSERT_EQ(0, vm_group_add(&g->vm, group));
 	ASSERT_EQ(0, vm_attach(&g->vm, group, g->table));
 	ASSERT_EQ(H_SUCCESS, put(g, 0, gpa(B, 0) | TCE_RW));
@@ -1318,7 +1316,7 @@ TEST_F(device, detach)
 	EXPECT_EQ(1, busy(g, B));
 }
 
-/* The table goes: from then on, hypercalls are user space's. */
+/* The table goes with its entries; from then on, hypercalls are user space's. */
 TEST_F(device, close_table)
 {
 	struct guest *g = &self->g;
@@ -1326,14 +1324,13 @@ TEST_F(device, close_table)
 
 	ASSERT_EQ(H_SUCCESS, put(g, 0, gpa(A, 0) | TCE_RW));
 	guest_close_liobn(g);
+	EXPECT_EQ(0, busy(g, A));
+	EXPECT_EQ(0, reach(self, 0, A, 0));
 	EXPECT_EQ(H_TOO_HARD, put(g, 0, gpa(B, 0) | TCE_RW));
 	EXPECT_EQ(H_TOO_HARD, put(g, 0, 0));
 	EXPECT_EQ(H_TOO_HARD, stuff(g, 0, 0, 1));
 	EXPECT_EQ(H_TOO_HARD, h_get_tce(&g->cpu, LIOBN, 0, &tce));
 	EXPECT_EQ(0, busy(g, B));
-	ASSERT_EQ(0, spapr_unmap(g->c, 0, SZ_1G));
-	EXPECT_EQ(0, busy(g, A));
-	EXPECT_EQ(0, reach(self, 0, A, 0));
 
 	/* and a new one can be had, which is empty */
 	guest_liobn(_metadata, g, 12, 0, SZ_1G / SZ_4K);
@@ -1438,25 +1435,110 @@ TEST_F(device, leave_container)
 	EXPECT_EQ(1, busy(g, A));
 }
 
-/* The VM goes, and leaves no count that its owner cannot clear. */
+/* Another guest that has mapped all of region A through the device's window. */
+static void next_guest(struct __test_metadata *_metadata,
+		       FIXTURE_DATA(device) *self, enum mmu mmu)
+{
+	struct guest *g = &self->g;
+
+	vm_create(&g->vm, mmu);
+	ASSERT_EQ(0, vm_memory(&g->vm, 1, DATA_GPA, g->data, DATA_SIZE));
+	vcpu_create(&g->vm, &g->cpu);
+	guest_liobn(_metadata, g, 12, SLOT0_START, SZ_1G / SZ_4K);
+	guest_attach(_metadata, g, 0);
+	fill_list(g, 0, 256, gpa(A, 0) | TCE_RW, SZ_4K);
+	ASSERT_EQ(H_SUCCESS, put_list(g, 1000, 256));
+	ASSERT_EQ(H_SUCCESS, put(g, g->size - 1, gpa(A, 0) | TCE_RW));
+}
+
+/* What keeps a VM alive */
+#define VM_FDS		4
+
+static void close_one(struct guest *g, int which)
+{
+	switch (which) {
+	case 0:
+		close(g->vm.fd);
+		break;
+	case 1:
+		vcpu_close(&g->cpu);
+		break;
+	case 2:
+		guest_close_liobn(g);
+		break;
+	case 3:
+		close(g->vm.vfio);
+		break;
+	}
+}
+
+/* Closes all of them, in one of the 24 orders. */
+static void close_in_order(struct guest *g, int order)
+{
+	int left[VM_FDS] = { 0, 1, 2, 3 }, n, i;
+
+	for (n = VM_FDS; n; n--) {
+		i = order % n;
+		order /= n;
+		close_one(g, left[i]);
+		left[i] = left[n - 1];
+	}
+	close(g->vm.kvm);
+}
+
+/*
+ * The VM goes, in whatever order its fds are closed, and the container stays:
+ * nothing of the guest is left for the device. So another VM can have it.
+ */
 TEST_F(device, close_vm)
 {
 	struct guest *g = &self->g;
-	struct vm vm;
+	int order;
 
-	vm_create(&vm, variant->mmu);
-	fill_list(g, 0, 256, gpa(A, 0) | TCE_RW, SZ_4K);
-	ASSERT_EQ(H_SUCCESS, put_list(g, 0, 256));
 	guest_close_liobn(g);
 	vcpu_close(&g->cpu);
 	vm_close(&g->vm);
-	ASSERT_EQ(0, spapr_unmap(g->c, 0, SZ_1G));
-	EXPECT_EQ(0, unregister_region(g, A));
-	EXPECT_EQ(0, unregister_region(g, B));
-	EXPECT_EQ(0, reach(self, 0, A, 0));
-	/* for the teardown */
-	g->vm = vm;
-	vcpu_create(&g->vm, &g->cpu);
+	for (order = 0; order < 24; order++) {
+		next_guest(_metadata, self, variant->mmu);
+		EXPECT_EQ(1, busy(g, A));
+		if (!order) {
+			EXPECT_EQ(READ_WRITE, reach(self, 1000, A, 0));
+		}
+		close_in_order(g, order);
+		EXPECT_EQ(0, unregister_region(g, A)) {
+			TH_LOG("order %d", order);
+		}
+		EXPECT_EQ(0, reach(self, 1000, A, 0));
+		EXPECT_EQ(0, reach(self, g->size - 1, A, 0));
+		ASSERT_EQ(0, register_region(g, A));
+	}
+	next_guest(_metadata, self, variant->mmu);
+	EXPECT_EQ(READ_WRITE, reach(self, 1000, A, 0));
+	EXPECT_EQ(READ_WRITE, reach(self, g->size - 1, A, 0));
+}
+
+/* What goes is the range of the LIOBN, whoever has mapped there. */
+TEST_F(device, close_one_of_two_liobns)
+{
+	struct guest *g = &self->g;
+	int fd;
+
+	fd = vm_liobn(&g->vm, LIOBN + 1, 16, 0, 16);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, vm_attach(&g->vm, g->edu[0].group_fd, fd));
+	ASSERT_EQ(H_SUCCESS, h_put_tce(&g->cpu, LIOBN + 1, 0,
+				       gpa(A, 0) | TCE_RW));
+	ASSERT_EQ(H_SUCCESS, put(g, 255, gpa(A, 0) | TCE_RW));
+	ASSERT_EQ(0, spapr_map(g->c, 32 * SZ_4K, region_ua(g, A), SZ_4K));
+	ASSERT_EQ(H_SUCCESS, put(g, 256, gpa(B, 0) | TCE_RW));
+	close(fd);
+	EXPECT_EQ(0, busy(g, A));
+	EXPECT_EQ(0, reach(self, 255, A, 0));
+	EXPECT_EQ(1, busy(g, B));
+	EXPECT_EQ(READ_WRITE, reach(self, 256, B, 0));
+	/* and the other one goes on */
+	EXPECT_EQ(H_SUCCESS, put(g, 255, gpa(A, 0) | TCE_RW));
+	EXPECT_EQ(READ_WRITE, reach(self, 255, A, 0));
 }
 
 /* ---- guest pages that are many IOMMU pages ---- */
@@ -1593,6 +1675,20 @@ TEST_F(large, dma_list)
 	expect_mapped(_metadata, self, &probe, last, self->data);
 	EXPECT_EQ(-EBUSY, spapr_unregister(g->c, self->data, self->data_size));
 	EXPECT_EQ(H_SUCCESS, stuff(g, last - 7, 0, 8));
+	EXPECT_EQ(0, spapr_unregister(g->c, self->data, self->data_size));
+}
+
+/* All of the IOMMU pages go with the table. */
+TEST_F(large, close_table)
+{
+	struct guest *g = &self->g;
+
+	ASSERT_EQ(0, spapr_register(g->c, self->data, self->data_size));
+	fill_list(g, 0, 4, large_gpa(self, 0) | TCE_RW, self->page);
+	EXPECT_EQ(H_SUCCESS, put_list(g, 0, 4));
+	EXPECT_EQ(H_SUCCESS, put_list(g, g->size - 4, 4));
+	EXPECT_EQ(-EBUSY, spapr_unregister(g->c, self->data, self->data_size));
+	guest_close_liobn(g);
 	EXPECT_EQ(0, spapr_unregister(g->c, self->data, self->data_size));
 }
 
@@ -1868,6 +1964,96 @@ TEST_F(pair, detach)
 	EXPECT_EQ(0, pair_reach(self, 0, 3, A, 0));
 	EXPECT_EQ(0, pair_reach(self, 1, 3, A, 0));
 	EXPECT_EQ(0, busy(g, A));
+}
+
+/*
+ * Entries stay as long as a group that may want them is there. If the VM has
+ * released it, only until the LIOBN goes.
+ */
+TEST_F(pair, release_both)
+{
+	struct guest *g = &self->g;
+	int kept = variant->one_container ? READ_WRITE : 0, side;
+
+	ASSERT_EQ(H_SUCCESS, put(g, 3, gpa(A, 0) | TCE_RW));
+	ASSERT_EQ(0, vm_group_del(&g->vm, g->edu[0].group_fd));
+	EXPECT_EQ(kept, pair_reach(self, 0, 3, A, 0));
+	EXPECT_EQ(READ_WRITE, pair_reach(self, 1, 3, A, 0));
+	ASSERT_EQ(0, vm_group_del(&g->vm, g->edu[1].group_fd));
+	for (side = 0; side < 2; side++) {
+		EXPECT_EQ(kept, pair_reach(self, side, 3, A, 0));
+	}
+	EXPECT_EQ(variant->one_container, busy(g, A));
+	EXPECT_EQ(H_SUCCESS, put(g, 3, gpa(B, 0) | TCE_RW));
+	EXPECT_EQ(0, busy(g, B));
+
+	guest_close_liobn(g);
+	for (side = 0; side < 2; side++) {
+		EXPECT_EQ(0, pair_reach(self, side, 3, A, 0));
+	}
+	EXPECT_EQ(0, busy(g, A));
+}
+
+/* Kept for the other group, attached again, and the other group leaves. */
+TEST_F(pair, release_and_attach)
+{
+	struct guest *g = &self->g;
+	int group = g->edu[0].group_fd, i;
+
+	ASSERT_EQ(0, vm_group_del(&g->vm, g->edu[1].group_fd));
+	ASSERT_EQ(H_SUCCESS, put(g, 3, gpa(A, 0) | TCE_RW));
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, vm_group_del(&g->vm, group));
+		EXPECT_EQ(variant->one_container, busy(g, A));
+		ASSERT_EQ(0, vm_group_add(&g->vm, group));
+		ASSERT_EQ(0, vm_attach(&g->vm, group, g->table));
+		EXPECT_EQ(H_SUCCESS, put(g, 4, gpa(B, 0) | TCE_RW));
+		EXPECT_EQ(READ_WRITE, pair_reach(self, 0, 4, B, 0));
+		EXPECT_EQ(H_SUCCESS, put(g, 4, 0));
+		EXPECT_EQ(0, busy(g, B));
+		EXPECT_EQ(H_SUCCESS, put(g, 3, gpa(A, 0) | TCE_RW));
+	}
+	edu_close(&g->edu[1]);
+	ASSERT_EQ(0, container_del(variant->one_container ? g->c : self->c,
+				   &g->edu[1]));
+	EXPECT_EQ(1, busy(g, A));
+	ASSERT_EQ(0, vm_group_del(&g->vm, group));
+	EXPECT_EQ(0, busy(g, A));
+	EXPECT_EQ(0, pair_reach(self, 0, 3, A, 0));
+}
+
+/* A kept table whose window goes is not kept for ever, nor is its charge. */
+TEST_F(pair, release_and_remove)
+{
+	struct guest *g = &self->g;
+	int side, group = g->edu[0].group_fd, fd;
+	long locked = 0;
+	uint64_t start;
+	int i;
+
+	fd = vm_liobn(&g->vm, LIOBN + 1, 16, SLOT1_START >> 16,
+		      SZ_1G / SZ_64K);
+	ASSERT_LE(0, fd);
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, spapr_create(g->c, 16, SZ_1G, 1, &start));
+		ASSERT_EQ(SLOT1_START, start);
+		ASSERT_EQ(0, vm_attach(&g->vm, group, fd));
+		if (!i)
+			locked = locked_kb();
+		EXPECT_EQ(locked, locked_kb());
+		ASSERT_EQ(H_SUCCESS, h_put_tce(&g->cpu, LIOBN + 1, start,
+					       gpa(A, 0) | TCE_RW));
+		for (side = 0; side < 2; side++) {
+			ASSERT_EQ(0, vm_group_del(&g->vm,
+						  g->edu[side].group_fd));
+			ASSERT_EQ(0, vm_group_add(&g->vm,
+						  g->edu[side].group_fd));
+		}
+		EXPECT_EQ(variant->one_container, busy(g, A));
+		ASSERT_EQ(0, spapr_remove(g->c, start));
+		EXPECT_EQ(0, busy(g, A));
+	}
+	close(fd);
 }
 
 /* The list's end is bad: neither of the tables has any of it. */
