@@ -48,7 +48,7 @@ help:
 	@echo 'make run          boot a POWER9 host and show the main job at work'
 	@echo 'make run-qemu     a KVM guest with a passed-through network card'
 	@echo 'make run-dpdk     DPDK sends packets, on a kernel with 4 KiB pages'
-	@echo 'make check        all tests, on POWER8 and POWER9'
+	@echo 'make check        all tests and clients, on POWER8 and POWER9'
 	@echo 'make check-base   the same tests on the unpatched base; not for CI'
 	@echo 'make bench        measure instructions and memory against the base'
 	@echo 'make tree         compose build/linux from the base and our files'

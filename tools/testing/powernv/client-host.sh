@@ -73,8 +73,9 @@ show_counters() {
 	[ -e $dir/tce_real_mode ] || return
 	read -r real <$dir/tce_real_mode
 	read -r over <$dir/tce_handed_over
-	[ $((real + over)) = 0 ] ||
-		echo "TCE hypercalls: real mode finished $real, handed over $over"
+	[ $((real + over)) = 0 ] && return
+	echo "TCE hypercalls: real mode finished $real, handed over $over"
+	[ "$real" -gt "$over" ] || die 'real mode has not done its part'
 }
 
 watch_guest() {
