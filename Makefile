@@ -65,7 +65,7 @@ help:
 	@echo 'BASE=FOLDER       an unpacked kernel source as the base'
 	@echo 'PAGES=64k|4k      the page size of the kernel'
 	@echo 'DEBUG=1           a kernel with lockdep and its like'
-	@echo 'MACHINE=NAME      powernv9, powernv9-hash, powernv8, pseries'
+	@echo 'MACHINE=NAME      powernv9, powernv9-hash, powernv8, pseries, pseries8'
 	@echo 'TEST=NAME,...     test programs      FILTER=GLOB,...  test cases'
 	@echo 'GUEST=WORD        for the guest of run-qemu, as disable_ddw'
 	@echo 'V=1               show the whole console'

@@ -28,6 +28,11 @@ EDU = 'edu,dma_mask=0xffffffffffffffff'
 POWERNV_DEVICES = [f'{EDU},bus=pcie.0', f'{EDU},bus=pcie.1']
 PSERIES_DEVICES = ['spapr-pci-host-bridge,index=1,id=phb1',
                    f'{EDU},bus=pci.0', f'{EDU},bus=phb1.0']
+# With default windows like those of powernv
+PSERIES8_DEVICES = [
+    'spapr-pci-host-bridge,index=1,id=phb1,dma_win_size=0x80000000',
+    'spapr-pci-host-bridge,index=2,id=phb2,dma_win_size=0x80000000',
+    f'{EDU},bus=phb1.0', f'{EDU},bus=phb2.0']
 MACHINES = {
     'powernv9': ('powernv9', POWERNV_DEVICES, ''),
     'powernv9-hash': ('powernv9', POWERNV_DEVICES, 'disable_radix'),
@@ -35,6 +40,8 @@ MACHINES = {
     'powernv10': ('powernv10', POWERNV_DEVICES, ''),
     'pseries': ('pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,'
                 'cap-ccf-assist=off', PSERIES_DEVICES, ''),
+    # KVM can have guests there, in problem state.
+    'pseries8': ('pseries -cpu POWER8', PSERIES8_DEVICES, ''),
 }
 
 
@@ -174,7 +181,7 @@ def command(spec, initrd):
     machine, devices, words = MACHINES[spec.machine]
     append = ' '.join(w for w in (
         'console=hvc0 printk.devkmsg=on', words, spec.append) if w)
-    cmd = [QEMU, '-M', machine, '-m', spec.mem, '-nographic', '-net', 'none',
+    cmd = [QEMU, '-M', *machine.split(), '-m', spec.mem, '-nographic', '-net', 'none',
            '-no-reboot', '-kernel', spec.kernel, '-initrd', initrd,
            '-append', append]
     if spec.icount:
@@ -182,7 +189,7 @@ def command(spec, initrd):
         cmd += ['-icount', 'shift=0,sleep=off', '-smp', '1']
     else:
         cmd += ['-smp', str(spec.smp)]
-    if spec.machine == 'pseries':
+    if spec.machine.startswith('pseries'):
         cmd += ['-vga', 'none']     # its firmware image is another package
     for d in devices if spec.test_devices else []:
         cmd += device(spec, d)
@@ -195,7 +202,7 @@ def device(spec, words):
     A bus with two functions is not reset when a process opens or closes one of
     them, which takes firmware seconds.
     """
-    if spec.icount or spec.machine == 'pseries':
+    if spec.icount or spec.machine.startswith('pseries'):
         return ['-device', words]
     bus = re.search(r'bus=[\w.]+', words).group(0)
     return ['-device', f'{words},addr=0.0,multifunction=on',

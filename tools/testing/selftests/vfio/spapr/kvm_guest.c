@@ -19,6 +19,7 @@
 #endif
 
 #define VM_HV			1
+#define VM_PR			2
 #define HTAB_ORDER		18
 #define PROCESS_TABLE_RADIX	(1UL << 63)
 #define GUEST_MSR		(1UL << 63 | 1)	/* 64 bits, little-endian */
@@ -68,6 +69,27 @@ static __attribute__((noreturn)) void die(const char *what)
 	_exit(1);
 }
 
+#define SC_1			0x44000022
+/*
+ * What guests do in its place where the host is a guest itself: sc 1 would be a
+ * hypercall of the host. KVM emulates this instruction, which no CPU has.
+ */
+#define FAKE_SC_1		0x7c000268
+
+static void copy_code(char *to)
+{
+	size_t size = guest_code_end - guest_code;
+	uint32_t *code = (uint32_t *)to, i;
+
+	memcpy(to, guest_code, size);
+	if (!access("/sys/firmware/opal", F_OK))
+		return;
+	for (i = 0; i < size / sizeof(*code); i++) {
+		if (code[i] == SC_1)
+			code[i] = FAKE_SC_1;
+	}
+}
+
 static int result(int ret)
 {
 	return ret == -1 ? -errno : ret;
@@ -86,9 +108,9 @@ const char *guest_missing(enum mmu mmu)
 
 	if (kvm < 0)
 		return "no /dev/kvm";
-	vm = ioctl(kvm, KVM_CREATE_VM, VM_HV);
+	vm = ioctl(kvm, KVM_CREATE_VM, mmu == PR ? VM_PR : VM_HV);
 	if (vm < 0)
-		why = "no KVM-HV";
+		why = mmu == PR ? "no KVM-PR" : "no KVM-HV";
 	else if (mmu == RADIX &&
 		 !ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_PPC_MMU_RADIX))
 		why = "no radix guests";
@@ -99,6 +121,13 @@ const char *guest_missing(enum mmu mmu)
 		close(vm);
 	close(kvm);
 	return why;
+}
+
+enum mmu guest_any(void)
+{
+	if (!guest_missing(HASH))
+		return HASH;
+	return guest_missing(RADIX) ? PR : RADIX;
 }
 
 static void enable_hcall(struct vm *vm, unsigned int nr)
@@ -131,7 +160,7 @@ void vm_create(struct vm *vm, enum mmu mmu)
 	vm->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (vm->kvm < 0)
 		die("/dev/kvm");
-	vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, VM_HV);
+	vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, mmu == PR ? VM_PR : VM_HV);
 	if (vm->fd < 0)
 		die("KVM_CREATE_VM");
 	vm_mmu(vm, mmu);
@@ -139,7 +168,7 @@ void vm_create(struct vm *vm, enum mmu mmu)
 	enable_hcall(vm, H_PUT_TCE_INDIRECT);
 
 	vm->low = buf_alloc(GUEST_LOW_SIZE, SZ_64K);
-	memcpy(vm->low, guest_code, guest_code_end - guest_code);
+	copy_code(vm->low);
 	if (vm_memory(vm, 0, 0, vm->low, GUEST_LOW_SIZE))
 		die("guest memory");
 }

@@ -33,7 +33,8 @@
 /* Of one H_PUT_TCE_INDIRECT */
 #define MAX_LIST		512
 
-enum mmu { HASH, RADIX };
+/* PR is a guest with the hash MMU in problem state: without hypervisor mode. */
+enum mmu { HASH, RADIX, PR };
 
 /* Where the guest's own memory is, and the TCE lists of vCPU 0 in it. */
 #define GUEST_LOW_SIZE		0x100000UL
@@ -77,6 +78,8 @@ struct vcpu {
 
 /* Why there is no such guest on this machine; NULL if there is. */
 const char *guest_missing(enum mmu mmu);
+/* Some kind of guest that there is, if there is any. */
+enum mmu guest_any(void);
 /* Is this a POWER8, where hypercalls are handled in real mode? */
 bool guest_has_real_mode(void);
 

@@ -19,7 +19,7 @@ FIXTURE(create)
 
 FIXTURE_SETUP(create)
 {
-	enum mmu mmu = guest_missing(HASH) ? RADIX : HASH;
+	enum mmu mmu = guest_any();
 
 	if (guest_missing(mmu))
 		SKIP(return, "%s", guest_missing(mmu));
@@ -120,7 +120,7 @@ TEST_F(create, clash_is_in_one_vm)
 	struct vm other;
 	int fd, fd2;
 
-	vm_create(&other, guest_missing(HASH) ? RADIX : HASH);
+	vm_create(&other, guest_any());
 	fd = vm_liobn(&self->vm, LIOBN, 12, 0, 16);
 	fd2 = vm_liobn(&other, LIOBN, 12, 0, 16);
 	EXPECT_LE(0, fd);
@@ -164,7 +164,7 @@ struct limited {
 /* In a process, so in an mm, of its own. */
 static int create_limited(void *arg)
 {
-	enum mmu mmu = guest_missing(HASH) ? RADIX : HASH;
+	enum mmu mmu = guest_any();
 	struct limited *l = arg;
 	struct vm vm;
 	long locked;
@@ -329,7 +329,7 @@ TEST_F(create, fd_outlives_vm)
 	struct vm vm;
 	int fd;
 
-	vm_create(&vm, guest_missing(HASH) ? RADIX : HASH);
+	vm_create(&vm, guest_any());
 	fd = vm_liobn(&vm, LIOBN, 12, 0, 1 << 20);
 	ASSERT_LE(0, fd);
 	vm_close(&vm);
@@ -355,6 +355,8 @@ FIXTURE_VARIANT_ADD(tce, hash) { HASH, true };
 FIXTURE_VARIANT_ADD(tce, hash_no_table) { HASH, false };
 FIXTURE_VARIANT_ADD(tce, radix) { RADIX, true };
 FIXTURE_VARIANT_ADD(tce, radix_no_table) { RADIX, false };
+FIXTURE_VARIANT_ADD(tce, pr) { PR, true };
+FIXTURE_VARIANT_ADD(tce, pr_no_table) { PR, false };
 
 FIXTURE_SETUP(tce)
 {
@@ -917,6 +919,7 @@ FIXTURE_VARIANT(device)
 
 FIXTURE_VARIANT_ADD(device, hash) { HASH };
 FIXTURE_VARIANT_ADD(device, radix) { RADIX };
+FIXTURE_VARIANT_ADD(device, pr) { PR };
 
 FIXTURE_SETUP(device)
 {
@@ -1562,6 +1565,7 @@ FIXTURE_VARIANT_ADD(large, hash_64k_of_4k) { HASH, 12, 16 };
 FIXTURE_VARIANT_ADD(large, hash_16m_of_64k) { HASH, 16, 24 };
 FIXTURE_VARIANT_ADD(large, radix_64k_of_4k) { RADIX, 12, 16 };
 FIXTURE_VARIANT_ADD(large, radix_16m_of_64k) { RADIX, 16, 24 };
+FIXTURE_VARIANT_ADD(large, pr_64k_of_4k) { PR, 12, 16 };
 
 /* Where the guest has its larger memory: four pages of the LIOBN */
 #define LARGE_GPA	0x40000000UL
@@ -1569,6 +1573,7 @@ FIXTURE_VARIANT_ADD(large, radix_16m_of_64k) { RADIX, 16, 24 };
 
 FIXTURE_SETUP(large)
 {
+	struct vfio_iommu_spapr_tce_info info;
 	struct guest *g = &self->g;
 	uint64_t off;
 
@@ -1585,9 +1590,10 @@ FIXTURE_SETUP(large)
 		buf_tag(self->data + off, 64);
 	ASSERT_EQ(0, vm_memory(&g->vm, 2, LARGE_GPA, self->data,
 			       self->data_size));
-	/* two levels, so that the second is missing at first */
-	ASSERT_EQ(0, spapr_create(g->c, variant->window_shift, 64 * SZ_1G, 2,
-				  &g->start));
+	/* two levels, if there can be, so that the second is missing at first */
+	ASSERT_EQ(0, spapr_info(g->c, &info));
+	ASSERT_EQ(0, spapr_create(g->c, variant->window_shift, 64 * SZ_1G,
+				  info.ddw.levels > 1 ? 2 : 1, &g->start));
 	guest_liobn(_metadata, g, variant->shift, g->start,
 		    64 * SZ_1G >> variant->shift);
 	guest_attach(_metadata, g, 0);
@@ -1857,6 +1863,7 @@ FIXTURE_VARIANT_ADD(pair, hash) { HASH, false };
 FIXTURE_VARIANT_ADD(pair, hash_one_container) { HASH, true };
 FIXTURE_VARIANT_ADD(pair, radix) { RADIX, false };
 FIXTURE_VARIANT_ADD(pair, radix_one_container) { RADIX, true };
+FIXTURE_VARIANT_ADD(pair, pr) { PR, false };
 
 FIXTURE_SETUP(pair)
 {
@@ -2403,6 +2410,7 @@ FIXTURE_VARIANT(death)
 
 FIXTURE_VARIANT_ADD(death, hash) { HASH };
 FIXTURE_VARIANT_ADD(death, radix) { RADIX };
+FIXTURE_VARIANT_ADD(death, pr) { PR };
 
 FIXTURE_SETUP(death)
 {

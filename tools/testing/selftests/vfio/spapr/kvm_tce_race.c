@@ -48,6 +48,7 @@ FIXTURE_VARIANT(race)
 FIXTURE_VARIANT_ADD(race, hash) { HASH, 12 };
 FIXTURE_VARIANT_ADD(race, hash_64k_of_4k) { HASH, 16 };
 FIXTURE_VARIANT_ADD(race, radix) { RADIX, 12 };
+FIXTURE_VARIANT_ADD(race, pr) { PR, 12 };
 
 FIXTURE_SETUP(race)
 {
