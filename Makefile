@@ -8,18 +8,23 @@
 # Phony, all of them: what is up to date is known to compose and kbuild.
 .PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
 	build-no-tce build-modules kernel-64k kernel-4k \
-	check check-base check-harness bench builds lint clean \
+	check check-base check-harness check-patches bisect base-7.2 \
+	bench builds lint clean \
 	run-qemu run-dpdk client-setup
 
 POWERNV := tools/testing/powernv
 SELFTEST := tools/testing/selftests/vfio/spapr
-BUILD := $(CURDIR)/build
+BASE ?=
+# Another base has a folder of its own, by its version: build/7.2.
+BASE_VERSION = $(shell sed -n 's/^VERSION = //p;s/^PATCHLEVEL = /./p' \
+	'$(BASE)/Makefile' | tr -d '\n')
+BUILD := $(CURDIR)/build$(if $(BASE),/$(BASE_VERSION))
 CROSS_COMPILE ?= powerpc64le-linux-gnu-
 JOBS ?= $(shell nproc)
 export CROSS_COMPILE
+export POWERNV_BUILD := $(BUILD)
 
 # What the caller can set; see help.
-BASE ?=
 PAGES ?=
 DEBUG ?=
 MACHINE ?=
@@ -32,6 +37,7 @@ SUFFIX := $(if $(DEBUG),-debug)
 FRAGMENT_64k :=
 FRAGMENT_4k := --fragment 4k-pages.config
 FRAGMENTS_DEBUG := $(if $(DEBUG),--fragment debug.config)
+COMPOSE := $(POWERNV)/compose --build $(BUILD) $(if $(BASE),--base '$(BASE)')
 BASE_TREE := $(or $(abspath $(BASE)),$(BUILD)/base)
 
 # A run on one machine needs one kernel.
@@ -74,19 +80,39 @@ setup:
 	@$(POWERNV)/setup
 
 tree: setup
-	@$(POWERNV)/compose $(if $(BASE),--base '$(BASE)')
+	@$(COMPOSE)
 
 patches: setup
-	@$(POWERNV)/compose $(if $(BASE),--base '$(BASE)') --patches build/patches
+	@$(COMPOSE) --patches $(BUILD)/patches
+
+# Applied with git am and with quilt, the series gives build/linux.
+check-patches: tree patches
+	@$(POWERNV)/setup --patches
+	@$(POWERNV)/check-patches --base $(BASE_TREE) --build $(BUILD)
+
+# Compiles what each step of the series touches, in order.
+bisect: setup
+	@$(COMPOSE) --base-only
+	@$(POWERNV)/bisect --base $(BASE_TREE) --build $(BUILD) --jobs $(JOBS)
+
+# Current mainline as another base.
+base-7.2: base-%: setup
+	@$(POWERNV)/fetch --suite unstable linux-source-$* \
+		build/linux-source-$*
+	@[ -d build/base-$* ] || { mkdir -p build/base-$*.new && \
+		tar -xf build/linux-source-$*/usr/src/linux-source-$*.tar.* \
+			-C build/base-$*.new --strip-components=1 && \
+		mv build/base-$*.new build/base-$*; }
+	@echo build/base-$*
 
 headers: tree
-	@$(MAKE) -s -C build/linux O=$(BUILD)/headers ARCH=powerpc headers \
+	@$(MAKE) -s -C $(BUILD)/linux O=$(BUILD)/headers ARCH=powerpc headers \
 		>$(BUILD)/headers.log 2>&1 || \
 		{ cat $(BUILD)/headers.log; exit 1; }
 
 # Built anew each time, so that no program of yesterday is run: seconds.
 # The list keeps programs that are no tests from being run as such.
-TEST_MAKE = $(MAKE) -s -C build/linux/$(SELFTEST) OUTPUT=$(BUILD)/tests \
+TEST_MAKE = $(MAKE) -s -C $(BUILD)/linux/$(SELFTEST) OUTPUT=$(BUILD)/tests \
 	ARCH=powerpc KHDR_INCLUDES='-isystem $(BUILD)/headers/usr/include'
 tests: headers
 	@rm -rf $(BUILD)/tests
@@ -100,18 +126,18 @@ kernels: $(addprefix kernel-,$(KERNELS))
 kernel: kernel-$(or $(PAGES),64k)
 
 kernel-64k kernel-4k: kernel-%: tree
-	@$(POWERNV)/kernel --tree build/linux --out $(OUT_$*) --jobs $(JOBS) \
+	@$(POWERNV)/kernel --tree $(BUILD)/linux --out $(OUT_$*) --jobs $(JOBS) \
 		--label 'kernel $*' $(FRAGMENT_$*) $(FRAGMENTS_DEBUG)
 
 # Configurations that must build, and that no machine here boots.
 builds: build-no-tce build-modules
 build-no-tce build-modules: build-%: tree
-	@$(POWERNV)/kernel --tree build/linux --out $(BUILD)/k-$* --jobs $(JOBS) \
+	@$(POWERNV)/kernel --tree $(BUILD)/linux --out $(BUILD)/k-$* --jobs $(JOBS) \
 		--label 'kernel $*' $(FRAGMENT_64k) --fragment $*.config \
 		vmlinux modules
 
 kernel-base: setup
-	@$(POWERNV)/compose --base-only $(if $(BASE),--base '$(BASE)')
+	@$(COMPOSE) --base-only
 	@$(POWERNV)/kernel --tree $(BASE_TREE) --out $(BUILD)/kbase --lenient \
 		--jobs $(JOBS) --label 'kernel base' $(FRAGMENTS_DEBUG)
 

@@ -18,7 +18,7 @@ import ktap
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
-BUILD = os.path.join(TOP, 'build')
+BUILD = os.environ.get('POWERNV_BUILD') or os.path.join(TOP, 'build')
 CROSS = os.environ.get('CROSS_COMPILE', 'powerpc64le-linux-gnu-')
 QEMU = os.environ.get('QEMU', 'qemu-system-ppc64')
 EDU = 'edu,dma_mask=0xffffffffffffffff'
