@@ -9,7 +9,7 @@
 .PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
 	build-no-tce build-modules kernel-64k kernel-4k \
 	check check-base check-harness check-patches bisect base-7.2 \
-	bench builds lint clean \
+	bench builds deb lint clean \
 	run-qemu run-dpdk client-setup
 
 POWERNV := tools/testing/powernv
@@ -31,6 +31,8 @@ MACHINE ?=
 TEST ?=
 FILTER ?=
 GUEST ?=
+DEB_FLAVOUR ?= powerpc64le
+DEB_VERSION ?= $(or $(if $(BASE),$(BASE_VERSION)),6.12)
 V ?=
 
 SUFFIX := $(if $(DEBUG),-debug)
@@ -62,6 +64,10 @@ help:
 	@echo 'make kernel-base  build the base (build/kbase)'
 	@echo 'make tests        build the test programs (build/tests)'
 	@echo 'make patches      write the series for git am (build/patches)'
+	@echo 'make check-patches  apply it with git am and quilt, and compare'
+	@echo 'make bisect       compile what each step of it touches, in order'
+	@echo 'make deb          a Debian package for ppc64el, hours (build/deb)'
+	@echo 'make base-7.2     unpack current mainline, for BASE=build/base-7.2'
 	@echo 'make check-harness  test the tools that test'
 	@echo 'make builds       build without VFIO/sPAPR, and with VFIO as modules'
 	@echo 'make lint         checkpatch and sparse over our files'
@@ -73,6 +79,7 @@ help:
 	@echo 'DEBUG=1           a kernel with lockdep and its like'
 	@echo 'MACHINE=NAME      powernv9, powernv9-hash, powernv8, pseries, pseries8'
 	@echo 'TEST=NAME,...     test programs      FILTER=GLOB,...  test cases'
+	@echo 'DEB_FLAVOUR=NAME  powerpc64le (4 KiB pages), powerpc64le-64k'
 	@echo 'GUEST=WORD        for the guest of run-qemu, as disable_ddw'
 	@echo 'V=1               show the whole console'
 
@@ -91,8 +98,7 @@ check-patches: tree patches
 	@$(POWERNV)/check-patches --base $(BASE_TREE) --build $(BUILD)
 
 # Compiles what each step of the series touches, in order.
-bisect: setup
-	@$(COMPOSE) --base-only
+bisect: kernel-64k
 	@$(POWERNV)/bisect --base $(BASE_TREE) --build $(BUILD) --jobs $(JOBS)
 
 # Current mainline as another base.
@@ -140,6 +146,25 @@ kernel-base: setup
 	@$(COMPOSE) --base-only
 	@$(POWERNV)/kernel --tree $(BASE_TREE) --out $(BUILD)/kbase --lenient \
 		--jobs $(JOBS) --label 'kernel base' $(FRAGMENTS_DEBUG)
+
+DEB_TARGETS = vmlinux modules
+
+# A package for ppc64el, by the kernel's own bindeb-pkg: hours, restartable.
+# Without headers, for which the machine would need libraries of ppc64el.
+DEB_CONFIG = $(BUILD)/linux-config/usr/src/linux-config-$(DEB_VERSION)/config.ppc64el_none_$(DEB_FLAVOUR).xz
+DEB_KERNEL = $(POWERNV)/kernel --tree $(BUILD)/linux --out $(BUILD)/deb/kernel \
+	--config $(DEB_CONFIG) --fragment deb.config --jobs $(JOBS)
+deb: tree
+	@$(POWERNV)/setup --deb
+	@$(POWERNV)/fetch --arch ppc64el $(if $(BASE),--suite unstable) \
+		linux-config-$(DEB_VERSION) $(BUILD)/linux-config
+	@mkdir -p $(BUILD)/deb
+	@$(DEB_KERNEL) --label 'deb' $(DEB_TARGETS)
+ifeq ($(origin DEB_TARGETS),file)
+	@DEB_BUILD_PROFILES=pkg.linux-upstream.nokernelheaders \
+		$(DEB_KERNEL) --label 'deb package' bindeb-pkg
+	@ls -l $(BUILD)/deb/*.deb
+endif
 
 run: kernel-64k tests
 	@$(POWERNV)/boot powernv9 --run spapr_demo
