@@ -2033,16 +2033,15 @@ TEST_F(pair, release_and_attach)
 TEST_F(pair, release_and_remove)
 {
 	struct guest *g = &self->g;
-	int side, group = g->edu[0].group_fd, fd;
+	int group = g->edu[0].group_fd, side, fd, i;
 	long locked = 0;
 	uint64_t start;
-	int i;
 
 	fd = vm_liobn(&g->vm, LIOBN + 1, 16, SLOT1_START >> 16,
 		      SZ_1G / SZ_64K);
 	ASSERT_LE(0, fd);
 	for (i = 0; i < 3; i++) {
-		ASSERT_EQ(0, spapr_create(g->c, 16, SZ_1G, 1, &start));
+		ASSERT_EQ(0, spapr_create(g->c, page_shift, SZ_1G, 1, &start));
 		ASSERT_EQ(SLOT1_START, start);
 		ASSERT_EQ(0, vm_attach(&g->vm, group, fd));
 		if (!i)
