@@ -43,9 +43,13 @@
 #include <asm/iommu.h>
 #include <asm/mm_iommu.h>
 #include <asm/tce.h>
+#include <asm/tce_check.h>
 #include <asm/tce_owner.h>
 #include <asm/tce_owner_rm.h>
 
+#include <trace/events/spapr_tce.h>
+
+#include "tce_debugfs.h"
 #include "tce_owner_private.h"
 #include "tce_view.h"
 
@@ -110,6 +114,9 @@ int tce_owner_take(struct iommu_table *tbl, struct mm_struct *mm,
 	mmgrab(mm);
 	owner->mm = mm;
 	tbl->it_owner = owner;
+	tce_check_add(tbl);
+	tce_debugfs_add(tbl);
+	trace_spapr_tce_window_create(tbl);
 
 	return 0;
 }
@@ -144,6 +151,8 @@ void tce_owner_free(struct iommu_table *tbl)
 	if (!owner)
 		return;
 
+	tce_debugfs_del(tbl);
+	tce_check_del(tbl);
 	tbl->it_owner = NULL;
 	tce_view_destroy(&owner->view);
 	account_locked_vm(owner->mm,
@@ -1010,6 +1019,34 @@ static bool change_at_once(struct iommu_table *tbl, unsigned long entry,
 
 /* For all callers */
 
+static int map(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
+	       unsigned long ua, unsigned long perm)
+{
+	int ret;
+
+	if (!range_is_valid(tbl, entry, nr))
+		return -EINVAL;
+
+	guard(tce_check)();
+	if (!tbl->it_owner->registry)
+		return map_pinned(tbl, entry, nr, ua, perm);
+
+	if (nr <= TCE_FEW && change_at_once(tbl, entry, nr, ua, perm))
+		return 0;
+
+	ret = tce_hold(tbl, ua, nr, perm);
+	if (ret)
+		return ret;
+
+	ret = tce_grow(tbl, entry, nr);
+	if (ret) {
+		drop_range(tbl, ua, nr);
+		return ret;
+	}
+
+	return map_counted(tbl, entry, nr, ua, perm);
+}
+
 /**
  * tce_map - map consecutive entries to consecutive userspace addresses
  * @tbl: the table, owned
@@ -1031,30 +1068,28 @@ static bool change_at_once(struct iommu_table *tbl, unsigned long entry,
 int tce_map(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 	    unsigned long ua, unsigned long perm)
 {
-	int ret;
+	int ret = map(tbl, entry, nr, ua, perm);
 
+	trace_spapr_tce_map(tbl, entry, nr, ua, perm, ret);
+
+	return ret;
+}
+EXPORT_SYMBOL_GPL(tce_map);
+
+static int unmap(struct iommu_table *tbl, unsigned long entry, unsigned long nr)
+{
 	if (!range_is_valid(tbl, entry, nr))
 		return -EINVAL;
 
+	guard(tce_check)();
 	if (!tbl->it_owner->registry)
-		return map_pinned(tbl, entry, nr, ua, perm);
+		return unmap_pinned(tbl, entry, nr, false);
 
-	if (nr <= TCE_FEW && change_at_once(tbl, entry, nr, ua, perm))
-		return 0;
+	if (nr > TCE_FEW || !change_at_once(tbl, entry, nr, 0, 0))
+		unmap_registered(tbl, entry, nr);
 
-	ret = tce_hold(tbl, ua, nr, perm);
-	if (ret)
-		return ret;
-
-	ret = tce_grow(tbl, entry, nr);
-	if (ret) {
-		drop_range(tbl, ua, nr);
-		return ret;
-	}
-
-	return map_counted(tbl, entry, nr, ua, perm);
+	return 0;
 }
-EXPORT_SYMBOL_GPL(tce_map);
 
 /**
  * tce_unmap - unmap entries, whether mapped or not
@@ -1070,16 +1105,11 @@ EXPORT_SYMBOL_GPL(tce_map);
  */
 int tce_unmap(struct iommu_table *tbl, unsigned long entry, unsigned long nr)
 {
-	if (!range_is_valid(tbl, entry, nr))
-		return -EINVAL;
+	int ret = unmap(tbl, entry, nr);
 
-	if (!tbl->it_owner->registry)
-		return unmap_pinned(tbl, entry, nr, false);
+	trace_spapr_tce_unmap(tbl, entry, nr, 0, 0, ret);
 
-	if (nr > TCE_FEW || !change_at_once(tbl, entry, nr, 0, 0))
-		unmap_registered(tbl, entry, nr);
-
-	return 0;
+	return ret;
 }
 EXPORT_SYMBOL_GPL(tce_unmap);
 
@@ -1098,14 +1128,15 @@ void tce_owner_close(struct iommu_table *tbl)
 {
 	struct tce_owner *owner = tbl->it_owner;
 
+	guard(tce_check)();
 	if (!owner->registry) {
 		unmap_pinned(tbl, tbl->it_offset, tbl->it_size, true);
-		return;
+	} else {
+		WRITE_ONCE(owner->closed, true);
+		/* Pairs with cmpxchg() in tce_view_grow(). */
+		smp_mb();
+		unmap_registered(tbl, tbl->it_offset, tbl->it_size);
 	}
-
-	WRITE_ONCE(owner->closed, true);
-	/* Pairs with cmpxchg() in tce_view_grow(). */
-	smp_mb();
-	unmap_registered(tbl, tbl->it_offset, tbl->it_size);
+	trace_spapr_tce_window_remove(tbl);
 }
 EXPORT_SYMBOL_GPL(tce_owner_close);

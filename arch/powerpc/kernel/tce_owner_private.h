@@ -26,6 +26,10 @@
  * @span_lock: guards @spans; innermost
  * @spans: operations over several chunks
  * @span_wait: for those that overlap one
+ * @debugfs: its file
+ * @pid: the process, as it took the table
+ * @tbl: the table
+ * @checked: in the list of all owners
  */
 struct tce_owner {
 	struct mm_struct *mm;
@@ -36,6 +40,14 @@ struct tce_owner {
 	spinlock_t span_lock; /* @spans */
 	struct list_head spans;
 	wait_queue_head_t span_wait;
+#ifdef CONFIG_DEBUG_FS
+	struct dentry *debugfs;
+	pid_t pid;
+#endif
+#ifdef CONFIG_SPAPR_TCE_CHECK
+	struct iommu_table *tbl;
+	struct list_head checked;
+#endif
 };
 
 static __always_inline unsigned long chunk_of(const struct iommu_table *tbl,

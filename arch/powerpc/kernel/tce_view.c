@@ -763,3 +763,98 @@ unsigned long tce_chunk_unmap(struct tce_view *view, unsigned long value,
 
 	return 0;
 }
+
+#ifdef CONFIG_DEBUG_FS
+static void count_node(const struct tce_node *node, unsigned int level,
+		       struct tce_view_use *use)
+{
+	unsigned long i;
+
+	use->nodes++;
+	for (i = 0; i < TCE_NODE_SLOTS; i++) {
+		if (level) {
+			const struct tce_node *below;
+
+			below = READ_ONCE(node->slot[i].node);
+			if (below)
+				count_node(below, level - 1, use);
+		} else {
+			unsigned long value = READ_ONCE(node->slot[i].word);
+
+			use->runs += is_run(value);
+			use->dense += is_dense(value);
+		}
+	}
+	cond_resched();
+}
+
+/**
+ * tce_view_use - count what a view is made of
+ * @view: the view; it may change meanwhile
+ * @use: where the counts go
+ *
+ * Context: May sleep; lock-free.
+ */
+void tce_view_use(const struct tce_view *view, struct tce_view_use *use)
+{
+	memset(use, 0, sizeof(*use));
+	count_node(view->root, view->depth - 1, use);
+}
+#endif
+
+#ifdef CONFIG_SPAPR_TCE_CHECK
+static const char *dense_fault(const struct tce_view *view, unsigned long value,
+			       unsigned long nr_entries)
+{
+	unsigned long mask = (1UL << view->page_shift) - 1, i;
+	const u64 *ua = dense_of(value)->ua;
+
+	if (!word_addr(value) || !pfn_valid(word_addr(value) >> PAGE_SHIFT))
+		return "has an array that is no memory";
+
+	for (i = 0; i < TCE_CHUNK_ENTRIES; i++) {
+		if (ua[i] && (ua[i] & mask) != TCE_DENSE_MAPPED)
+			return "has a malformed address";
+		if (ua[i] && i >= nr_entries)
+			return "has entries behind the window";
+	}
+
+	if (dense_count(dense_of(value), 0, TCE_CHUNK_ENTRIES - 1) !=
+	    dense_used(value))
+		return "counts its entries wrong";
+
+	return NULL;
+}
+
+/**
+ * tce_chunk_fault - what is wrong with the word of a chunk
+ * @view: the view
+ * @value: what the word says, lock included
+ * @nr_entries: entries of the chunk that are in the table
+ *
+ * Context: May sleep. Nobody works on the chunk.
+ * Return: NULL if it is well formed and not locked, else the end of a sentence
+ *	   that begins with the word.
+ */
+const char *tce_chunk_fault(const struct tce_view *view, unsigned long value,
+			    unsigned long nr_entries)
+{
+	if (value & WORD_LOCK)
+		return "is locked";
+
+	if (is_dense(value))
+		return dense_fault(view, value, nr_entries);
+
+	if (!is_run(value))
+		return value ? "is of no kind" : NULL;
+
+	if (run_first(value) > run_last(value))
+		return "ends before it begins";
+
+	if (word_addr(value) & ((1UL << view->page_shift) - 1))
+		return "has a malformed address";
+
+	return run_last(value) < nr_entries ? NULL :
+					      "has entries behind the window";
+}
+#endif

@@ -73,6 +73,18 @@ struct tce_view {
 };
 
 /**
+ * struct tce_view_use - what a view is made of
+ * @nodes: nodes of the tree
+ * @runs: chunks that are runs
+ * @dense: dense chunks
+ */
+struct tce_view_use {
+	unsigned long nodes;
+	unsigned long runs;
+	unsigned long dense;
+};
+
+/**
  * struct tce_piece - entries of one chunk, mapped to consecutive addresses
  * @first: first entry, in its chunk
  * @nr: how many
@@ -92,6 +104,7 @@ unsigned long tce_view_skip(struct tce_view *view, unsigned long chunk);
 unsigned long tce_view_next_used(struct tce_view *view, unsigned long chunk,
 				 unsigned long last);
 int tce_view_grow(struct tce_view *view, unsigned long chunk);
+void tce_view_use(const struct tce_view *view, struct tce_view_use *use);
 struct tce_dense *tce_dense_alloc(gfp_t gfp);
 
 unsigned long tce_chunk_lock(unsigned long *word);
@@ -119,5 +132,7 @@ unsigned long tce_chunk_map(struct tce_view *view, unsigned long value,
 unsigned long tce_chunk_unmap(struct tce_view *view, unsigned long value,
 			      unsigned int first, unsigned int last,
 			      struct tce_dense **spare);
+const char *tce_chunk_fault(const struct tce_view *view, unsigned long value,
+			    unsigned long nr_entries);
 
 #endif /* _POWERPC_TCE_VIEW_H */

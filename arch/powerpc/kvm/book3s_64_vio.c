@@ -47,7 +47,10 @@
 
 #include <asm/hvcall.h>
 #include <asm/kvm_ppc.h>
+#include <asm/tce_check.h>
 #include <asm/tce_owner.h>
+
+#include <trace/events/spapr_tce.h>
 
 #include "book3s_64_vio.h"
 #include "book3s_64_vio_try.h"
@@ -791,6 +794,7 @@ static struct kvmppc_liobn *find_liobn(struct kvm *kvm, u64 number)
 		if (l->number == number)
 			return l;
 	}
+	trace_spapr_tce_too_hard(number, SPAPR_TCE_NO_LIOBN);
 
 	return NULL;
 }
@@ -828,6 +832,8 @@ static long hold_runs(const struct kvmppc_liobn *l, struct iommu_table *tbl,
 		if ((runs[i].ua & (IOMMU_PAGE_SIZE(tbl) - 1)) ||
 		    tce_hold(tbl, runs[i].ua,
 			     runs[i].nr << liobn_sub_shift(l, tbl), perm)) {
+			trace_spapr_tce_too_hard(l->number,
+						 SPAPR_TCE_NOT_REGISTERED);
 			release_runs(l, tbl, runs, i);
 			return H_TOO_HARD;
 		}
@@ -1009,8 +1015,10 @@ static long put_one(struct kvmppc_liobn *l, unsigned long entry, u64 tce)
 {
 	struct guest_run run;
 
-	if (!guest_run_begin(l, kvm_memslots(l->kvm), &run, tce))
+	if (!guest_run_begin(l, kvm_memslots(l->kvm), &run, tce)) {
+		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_NOT_GUEST_MEMORY);
 		return H_TOO_HARD;
+	}
 
 	return put_runs(l, entry, 1, &run, 1);
 }
@@ -1034,10 +1042,12 @@ static long put_one(struct kvmppc_liobn *l, unsigned long entry, u64 tce)
 long kvmppc_h_put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 		      unsigned long ioba, unsigned long tce)
 {
-	int idx = srcu_read_lock(&vcpu->kvm->srcu);
 	struct kvmppc_liobn *l;
 	long ret = H_TOO_HARD;
+	int idx;
 
+	guard(tce_check)();
+	idx = srcu_read_lock(&vcpu->kvm->srcu);
 	l = find_liobn(vcpu->kvm, liobn);
 	if (!l)
 		goto out;
@@ -1090,12 +1100,16 @@ static long copy_and_put(struct kvmppc_liobn *l, unsigned long first,
 
 	ret = H_TOO_HARD;
 	tces = (__be64 *)(runs + nr);
-	if (kvm_read_guest(l->kvm, tce_list, tces, nr * sizeof(*tces)))
+	if (kvm_read_guest(l->kvm, tce_list, tces, nr * sizeof(*tces))) {
+		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_LIST_UNREADABLE);
 		goto free;
+	}
 
 	nr_runs = list_to_runs(l, tces, nr, runs);
 	if (nr_runs)
 		ret = put_runs(l, first, nr, runs, nr_runs);
+	else
+		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_NOT_GUEST_MEMORY);
 free:
 	kfree(runs);
 
@@ -1118,10 +1132,12 @@ long kvmppc_h_put_tce_indirect(struct kvm_vcpu *vcpu, unsigned long liobn,
 			       unsigned long ioba, unsigned long tce_list,
 			       unsigned long npages)
 {
-	int idx = srcu_read_lock(&vcpu->kvm->srcu);
 	struct kvmppc_liobn *l;
 	long ret = H_TOO_HARD;
+	int idx;
 
+	guard(tce_check)();
+	idx = srcu_read_lock(&vcpu->kvm->srcu);
 	l = find_liobn(vcpu->kvm, liobn);
 	if (!l)
 		goto out;
@@ -1182,10 +1198,12 @@ long kvmppc_h_stuff_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 			unsigned long ioba, unsigned long tce_value,
 			unsigned long npages)
 {
-	int idx = srcu_read_lock(&vcpu->kvm->srcu);
 	struct kvmppc_liobn *l;
 	long ret = H_TOO_HARD;
+	int idx;
 
+	guard(tce_check)();
+	idx = srcu_read_lock(&vcpu->kvm->srcu);
 	l = find_liobn(vcpu->kvm, liobn);
 	if (!l)
 		goto out;

@@ -36,6 +36,7 @@
 #include <asm/kvm_book3s.h>
 #include <asm/kvm_ppc.h>
 #include <asm/paca.h>
+#include <asm/tce_check.h>
 #include <asm/tce_owner_rm.h>
 
 #include "book3s_64_vio.h"
@@ -119,7 +120,14 @@ static long put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 long kvmppc_rm_h_put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 			 unsigned long ioba, unsigned long tce)
 {
-	return finish(vcpu, put_tce(vcpu, liobn, ioba, tce));
+	long ret = H_TOO_HARD;
+
+	if (tce_check_try_enter()) {
+		ret = put_tce(vcpu, liobn, ioba, tce);
+		tce_check_try_leave();
+	}
+
+	return finish(vcpu, ret);
 }
 
 /* Returns how many runs a list is, 0 if virtual mode has to look at it. */
@@ -221,8 +229,14 @@ long kvmppc_rm_h_put_tce_indirect(struct kvm_vcpu *vcpu, unsigned long liobn,
 				  unsigned long ioba, unsigned long tce_list,
 				  unsigned long npages)
 {
-	return finish(vcpu, put_tce_indirect(vcpu, liobn, ioba, tce_list,
-					     npages));
+	long ret = H_TOO_HARD;
+
+	if (tce_check_try_enter()) {
+		ret = put_tce_indirect(vcpu, liobn, ioba, tce_list, npages);
+		tce_check_try_leave();
+	}
+
+	return finish(vcpu, ret);
 }
 
 static long stuff_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
@@ -262,7 +276,14 @@ long kvmppc_rm_h_stuff_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 			   unsigned long ioba, unsigned long tce_value,
 			   unsigned long npages)
 {
-	return finish(vcpu, stuff_tce(vcpu, liobn, ioba, tce_value, npages));
+	long ret = H_TOO_HARD;
+
+	if (tce_check_try_enter()) {
+		ret = stuff_tce(vcpu, liobn, ioba, tce_value, npages);
+		tce_check_try_leave();
+	}
+
+	return finish(vcpu, ret);
 }
 
 static long get_tce(struct kvm_vcpu *vcpu, unsigned long liobn,

@@ -44,8 +44,10 @@ struct tce_run {
  *	    physical address of page i. Runs: word 2 i is the first page of
  *	    run i, word 2 i + 1 its physical address
  *
- * All but @entries, @written, @refs and @idle are constant while it can be
- * found.
+ * @seen: entries that point here, as tce_check.c finds them
+ *
+ * All but @entries, @written, @refs, @idle and @seen are constant while it can
+ * be found.
  */
 struct mm_iommu_region {
 	struct rcu_head rcu;
@@ -58,6 +60,9 @@ struct mm_iommu_region {
 	struct list_head idle;
 	unsigned long nr_runs;
 	u64 **blocks;
+#ifdef CONFIG_SPAPR_TCE_CHECK
+	u64 seen;
+#endif
 };
 
 #define MM_IOMMU_GONE		S64_MIN
@@ -81,6 +86,13 @@ long mm_iommu_translate(const struct mm_iommu_region *region, unsigned long ua,
 			unsigned int page_shift, unsigned long nr_entries,
 			struct tce_run *runs, unsigned int *nr_runs);
 void mm_iommu_destroy(struct mm_struct *mm);
+
+/* For those who look on: tce_check.c and tce_debugfs.c. */
+void mm_iommu_lock(struct mm_iommu *registry);
+void mm_iommu_unlock(struct mm_iommu *registry);
+struct mm_iommu_region *mm_iommu_next(struct mm_iommu *registry,
+				      unsigned long ua);
+struct mm_iommu *mm_iommu_next_registry(struct mm_iommu *registry);
 
 /**
  * mm_iommu_end - the byte after a region

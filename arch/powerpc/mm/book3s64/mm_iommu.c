@@ -33,6 +33,8 @@
 #include <asm/mm_iommu.h>
 #include <asm/mmu_context.h>
 
+#include <trace/events/spapr_tce.h>
+
 #include "mm_iommu_index.h"
 
 /**
@@ -41,13 +43,37 @@
  * @lock: serialises everything but lookups and counts. Nests outside mmap_lock
  * @index: the regions by userspace address
  * @idle: regions without a reference that still have entries
+ * @all: in the list of all registries
  */
 struct mm_iommu {
 	struct mm_struct *mm;
 	struct mutex lock; /* all but lookups and counts */
 	struct mm_iommu_index index;
 	struct list_head idle;
+#ifdef CONFIG_SPAPR_TCE_CHECK
+	struct list_head all;
+#endif
 };
+
+#ifdef CONFIG_SPAPR_TCE_CHECK
+static LIST_HEAD(registries);
+static DEFINE_SPINLOCK(registries_lock); /* @registries */
+
+static void list_registry(struct mm_iommu *registry)
+{
+	guard(spinlock_irqsave)(&registries_lock);
+	list_add_tail(&registry->all, &registries);
+}
+
+static void unlist_registry(struct mm_iommu *registry)
+{
+	guard(spinlock_irqsave)(&registries_lock);
+	list_del(&registry->all);
+}
+#else
+static void list_registry(struct mm_iommu *registry) { }
+static void unlist_registry(struct mm_iommu *registry) { }
+#endif
 
 /*
  * RCU does not watch a CPU that runs a guest, which is where real mode comes
@@ -390,6 +416,7 @@ struct mm_iommu *mm_iommu_registry(struct mm_struct *mm)
 		kfree(registry);
 		return won;
 	}
+	list_registry(registry);
 
 	return registry;
 }
@@ -487,6 +514,7 @@ int mm_iommu_register(struct mm_iommu *registry, unsigned long ua,
 	reap_locked(registry);
 	ret = register_locked(registry, ua, nr_pages, pregion);
 	mutex_unlock(&registry->lock);
+	trace_spapr_tce_register(ua, nr_pages, ret);
 
 	return ret;
 }
@@ -502,6 +530,7 @@ EXPORT_SYMBOL_GPL(mm_iommu_register);
  */
 int mm_iommu_unregister(struct mm_iommu_region *region)
 {
+	unsigned long ua = region->ua, nr_pages = region->nr_pages;
 	struct mm_iommu *registry = region->registry;
 	int ret = 0;
 
@@ -511,6 +540,7 @@ int mm_iommu_unregister(struct mm_iommu_region *region)
 	else if (!try_give_up(region))
 		ret = -EBUSY;
 	mutex_unlock(&registry->lock);
+	trace_spapr_tce_unregister(ua, nr_pages, ret);
 
 	return ret;
 }
@@ -527,6 +557,7 @@ EXPORT_SYMBOL_GPL(mm_iommu_unregister);
  */
 void mm_iommu_let_go(struct mm_iommu_region *region)
 {
+	unsigned long ua = region->ua, nr_pages = region->nr_pages;
 	struct mm_iommu *registry = region->registry;
 
 	mutex_lock(&registry->lock);
@@ -537,6 +568,7 @@ void mm_iommu_let_go(struct mm_iommu_region *region)
 		list_add(&region->idle, &registry->idle);
 	}
 	mutex_unlock(&registry->lock);
+	trace_spapr_tce_unregister(ua, nr_pages, 0);
 }
 EXPORT_SYMBOL_GPL(mm_iommu_let_go);
 
@@ -773,6 +805,74 @@ void mm_iommu_destroy(struct mm_struct *mm)
 		return;
 
 	WARN_ON_ONCE(!list_empty(&registry->idle));
+	unlist_registry(registry);
 	mm_iommu_index_destroy(&registry->index);
 	kfree(registry);
 }
+
+#ifdef CONFIG_DEBUG_FS
+/**
+ * mm_iommu_lock - keep regions from being registered and given up
+ * @registry: the registry
+ *
+ * Context: May sleep; as the registry's lock.
+ */
+void mm_iommu_lock(struct mm_iommu *registry)
+{
+	mutex_lock(&registry->lock);
+}
+
+/**
+ * mm_iommu_unlock - undo mm_iommu_lock()
+ * @registry: the registry
+ *
+ * Context: Any but real mode.
+ */
+void mm_iommu_unlock(struct mm_iommu *registry)
+{
+	mutex_unlock(&registry->lock);
+}
+
+/**
+ * mm_iommu_next - the first region from an address on
+ * @registry: the registry
+ * @ua: any address
+ *
+ * Context: Between mm_iommu_lock() and mm_iommu_unlock().
+ * Return: the region, NULL if none begins at @ua or behind.
+ */
+struct mm_iommu_region *mm_iommu_next(struct mm_iommu *registry,
+				      unsigned long ua)
+{
+	return mm_iommu_index_next(&registry->index, ua);
+}
+#endif
+
+#ifdef CONFIG_SPAPR_TCE_CHECK
+/**
+ * mm_iommu_next_registry - go through all registries
+ * @registry: the last one, which is let go of; NULL to begin
+ *
+ * Context: May sleep.
+ * Return: the next one, kept along with the struct of its mm; NULL at the end.
+ */
+struct mm_iommu *mm_iommu_next_registry(struct mm_iommu *registry)
+{
+	struct mm_iommu *next, *found = NULL;
+
+	scoped_guard(spinlock_irqsave, &registries_lock) {
+		next = list_prepare_entry(registry, &registries, all);
+		list_for_each_entry_continue(next, &registries, all) {
+			/* Its mm may be on its way here, to unlist it. */
+			if (atomic_inc_not_zero(&next->mm->mm_count)) {
+				found = next;
+				break;
+			}
+		}
+	}
+	if (registry)
+		mmdrop(registry->mm);
+
+	return found;
+}
+#endif

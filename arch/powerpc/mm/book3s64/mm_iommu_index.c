@@ -406,6 +406,35 @@ void mm_iommu_index_remove(struct mm_iommu_index *index, unsigned long start)
 }
 
 /**
+ * mm_iommu_index_next - the item of the first range from an address on
+ * @index: the index
+ * @addr: any address
+ *
+ * Context: Writers are excluded.
+ * Return: the item, NULL when no range begins at @addr or behind.
+ */
+void *mm_iommu_index_next(const struct mm_iommu_index *index,
+			  unsigned long addr)
+{
+	const struct mm_iommu_root *root = index->root;
+	unsigned long s, i;
+
+	if (!root)
+		return NULL;
+
+	for (s = slot_of(root, addr); s < root->nr_slots; s++) {
+		const struct mm_iommu_leaf *leaf = root->slot[s].leaf;
+
+		for (i = 0; i < leaf->nr_ranges; i++) {
+			if (leaf->start[i] >= addr && !range_is_removed(leaf, i))
+				return leaf->item[i];
+		}
+	}
+
+	return NULL;
+}
+
+/**
  * mm_iommu_index_destroy - free what removals without memory left behind
  * @index: the index, with no range in it
  *

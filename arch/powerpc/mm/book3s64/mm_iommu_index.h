@@ -71,6 +71,8 @@ bool mm_iommu_index_overlaps(const struct mm_iommu_index *index,
 int mm_iommu_index_insert(struct mm_iommu_index *index, unsigned long start,
 			  unsigned long end, void *item);
 void mm_iommu_index_remove(struct mm_iommu_index *index, unsigned long start);
+void *mm_iommu_index_next(const struct mm_iommu_index *index,
+			  unsigned long addr);
 void mm_iommu_index_destroy(struct mm_iommu_index *index);
 
 /* Provided by the user of the index: free @head's object behind all readers. */

@@ -184,6 +184,8 @@ static struct iommu_table_ops pnv_ioda2_table_ops = {
 	.clear_run	= pnv_tce_clear_run,
 	.tce_kill	= pnv_ioda2_tce_kill,
 	.is_grown	= pnv_tce_is_grown,
+	.next_used	= pnv_tce_next_used,
+	.allocated	= pnv_tce_allocated,
 #endif
 };
 
@@ -198,6 +200,8 @@ static struct iommu_table_ops pnv_phb3_table_ops = {
 	.clear_run	= pnv_tce_clear_run,
 	.tce_kill	= pnv_ioda2_tce_kill,
 	.is_grown	= pnv_tce_is_grown,
+	.next_used	= pnv_tce_next_used,
+	.allocated	= pnv_tce_allocated,
 	.tce_kill_rm	= pnv_phb3_tce_kill_rm,
 #endif
 };

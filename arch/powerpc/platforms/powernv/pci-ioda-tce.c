@@ -492,3 +492,63 @@ unsigned long pnv_tce_get(struct iommu_table *tbl, long entry)
 
 	return tce ? be64_to_cpu(READ_ONCE(*tce)) : 0;
 }
+
+/* For those who look on */
+
+/**
+ * pnv_tce_next_used - the first entry that is not 0
+ * @tbl: the table
+ * @entry: where to begin
+ * @nr: how many entries to look at
+ *
+ * Context: May sleep.
+ * Return: the entry; @entry + @nr if there is none.
+ */
+unsigned long pnv_tce_next_used(struct iommu_table *tbl, unsigned long entry,
+				unsigned long nr)
+{
+	unsigned long here, i;
+
+	for (; nr; entry += here, nr -= here) {
+		const __be64 *tce = find_tce(tbl, entry - tbl->it_offset,
+					     &here);
+
+		here = min(here, nr);
+		for (i = 0; tce && i < here; i++) {
+			if (READ_ONCE(tce[i]))
+				return entry + i;
+		}
+		cond_resched();
+	}
+
+	return entry;
+}
+
+static unsigned long levels_allocated(const struct iommu_table *tbl,
+				      const __be64 *table, unsigned int level)
+{
+	unsigned long bytes = tbl->it_level_size * sizeof(*table), i;
+
+	for (i = 0; level && i < tbl->it_level_size; i++) {
+		u64 entry = be64_to_cpu(READ_ONCE(table[i]));
+
+		if (entry)
+			bytes += levels_allocated(tbl, level_of(entry),
+						  level - 1);
+	}
+
+	return bytes;
+}
+
+/**
+ * pnv_tce_allocated - memory of the levels that there are
+ * @tbl: the table
+ *
+ * Context: May sleep.
+ * Return: bytes.
+ */
+unsigned long pnv_tce_allocated(const struct iommu_table *tbl)
+{
+	return levels_allocated(tbl, (const __be64 *)tbl->it_base,
+				tbl->it_indirect_levels);
+}

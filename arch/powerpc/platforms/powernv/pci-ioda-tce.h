@@ -57,6 +57,9 @@ int pnv_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
 		     unsigned long perm);
 void pnv_tce_clear_run(struct iommu_table *tbl, unsigned long entry,
 		       unsigned long nr);
+unsigned long pnv_tce_next_used(struct iommu_table *tbl, unsigned long entry,
+				unsigned long nr);
+unsigned long pnv_tce_allocated(const struct iommu_table *tbl);
 unsigned long pnv_tce_get(struct iommu_table *tbl, long entry);
 
 #endif /* _POWERNV_PCI_IODA_TCE_H */
