@@ -166,6 +166,7 @@ static inline void guest_teardown(struct __test_metadata *_metadata,
 {
 	int i;
 
+	EXPECT_EQ(0, check_invariants());
 	if (g->table >= 0)
 		guest_close_liobn(g);
 	vcpu_close(&g->cpu);

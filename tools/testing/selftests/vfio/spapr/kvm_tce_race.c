@@ -163,19 +163,35 @@ static void start(FIXTURE_DATA(race) *self, struct thread *threads,
 	}
 }
 
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec * 1e-9;
+}
+
+/* Looks at all tables at odd moments, until the time is over. */
+static void watch(struct __test_metadata *_metadata)
+{
+	double end = now() + race_seconds();
+	struct thread t = { .seed = 4711 };
+
+	while (now() < end) {
+		nap(&t, 20000);
+		ASSERT_EQ(0, check_invariants());
+	}
+}
+
 /* The first of them may be vCPUs. Ends them in time. */
 static void brawl(struct __test_metadata *_metadata, FIXTURE_DATA(race) *self,
 		  const struct brawler *who, int n)
 {
 	struct thread threads[MAX_THREADS];
-	struct timespec ts = {
-		.tv_sec = race_seconds(),
-		.tv_nsec = (race_seconds() - (long)race_seconds()) * 1e9,
-	};
 	int i;
 
 	start(self, threads, who, n);
-	nanosleep(&ts, NULL);
+	watch(_metadata);
 	atomic_store(&over, true);
 	for (i = 0; i < n; i++) {
 		pthread_join(threads[i].thread, NULL);

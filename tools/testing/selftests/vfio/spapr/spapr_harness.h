@@ -22,6 +22,7 @@
 static inline void expect_usage(struct __test_metadata *_metadata,
 				const struct usage *was)
 {
+	EXPECT_EQ(0, check_invariants());
 	EXPECT_EQ(was->locked_kb, locked_kb());
 	EXPECT_EQ(was->pinned, pinned_pages_settle(was->pinned));
 	EXPECT_EQ(was->taint, kernel_taint());

@@ -155,6 +155,7 @@ FIXTURE_SETUP(any_ioctl)
 
 FIXTURE_TEARDOWN(any_ioctl)
 {
+	EXPECT_EQ(0, check_invariants());
 	edu_close_group(&self->edu);
 	close(self->c);
 	expect_usage(_metadata, &self->was);

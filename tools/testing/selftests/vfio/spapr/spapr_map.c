@@ -162,6 +162,7 @@ FIXTURE_SETUP(map)
 
 FIXTURE_TEARDOWN(map)
 {
+	EXPECT_EQ(0, check_invariants());
 	EXPECT_EQ(0, unmap(self, 0, RANGE));
 	EXPECT_EQ(0, busy(self));
 	EXPECT_EQ(0, probe_exit(&self->probe));

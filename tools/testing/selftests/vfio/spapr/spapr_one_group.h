@@ -33,6 +33,7 @@ FIXTURE_SETUP(one_group)
 
 FIXTURE_TEARDOWN(one_group)
 {
+	EXPECT_EQ(0, check_invariants());
 	edu_close(&self->edu);
 	edu_close_group(&self->edu);
 	close(self->c);

@@ -143,6 +143,8 @@ struct duel {
 	atomic_uint round;
 	atomic_uint finished;
 	unsigned int rounds;
+	/* rounds after which something in the kernel did not agree */
+	unsigned int faults;
 	double end;
 };
 
@@ -208,6 +210,7 @@ static bool duel_round(struct duel *d)
 	atomic_store(&d->round, ++d->rounds);
 	while (atomic_load(&d->finished) != 2)
 		sched_yield();
+	d->faults += check_invariants() != 0;
 	return true;
 }
 
@@ -234,6 +237,7 @@ TEST_F_TIMEOUT(race, map_unmap, 60)
 
 	duel_begin(&d, self, map_a, unmap);
 	while (duel_round(&d)) {
+		ASSERT_EQ(0, d.faults);
 		ASSERT_EQ(0, d.ret[0]);
 		ASSERT_EQ(0, d.ret[1]);
 		mask = busy(self);
@@ -260,6 +264,7 @@ TEST_F_TIMEOUT(race, map_map, 60)
 
 	duel_begin(&d, self, map_a, map_b);
 	while (duel_round(&d)) {
+		ASSERT_EQ(0, d.faults);
 		ASSERT_EQ(0, d.ret[0]);
 		ASSERT_EQ(0, d.ret[1]);
 		mask = busy(self);
@@ -289,6 +294,7 @@ TEST_F_TIMEOUT(race, map_refused_map, 60)
 
 	duel_begin(&d, self, map_a, map_b_too_far);
 	while (duel_round(&d)) {
+		ASSERT_EQ(0, d.faults);
 		ASSERT_EQ(0, d.ret[0]);
 		ASSERT_EQ(-EINVAL, d.ret[1]);
 		ASSERT_EQ(LOT_A, busy(self)) {
@@ -316,6 +322,7 @@ TEST_F_TIMEOUT(race, map_unregister, 60)
 
 	duel_begin(&d, self, map_a, unregister_last_of_a);
 	while (duel_round(&d)) {
+		ASSERT_EQ(0, d.faults);
 		if (!d.ret[0]) {
 			maps++;
 			ASSERT_EQ(-EBUSY, d.ret[1]) {
@@ -345,6 +352,7 @@ TEST_F_TIMEOUT(race, unmap_unregister, 60)
 	ASSERT_EQ(0, map_a(self));
 	duel_begin(&d, self, unmap, unregister_last_of_a);
 	while (duel_round(&d)) {
+		ASSERT_EQ(0, d.faults);
 		ASSERT_EQ(0, d.ret[0]);
 		if (d.ret[1]) {
 			ASSERT_EQ(-EBUSY, d.ret[1]);
@@ -396,6 +404,7 @@ TEST_F_TIMEOUT(race, register_register, 60)
 	ASSERT_EQ(0, unregister_region(self, 0));
 	duel_begin(&d, self, register_first, register_first);
 	while (duel_round(&d)) {
+		ASSERT_EQ(0, d.faults);
 		one_of_two(_metadata, &d, EBUSY);
 		ASSERT_EQ(locked, locked_kb());
 		ASSERT_EQ(0, unregister_region(self, 0));
@@ -414,6 +423,7 @@ TEST_F_TIMEOUT(race, register_overlapping, 60)
 	locked = locked_kb();
 	duel_begin(&d, self, register_first, register_part);
 	while (duel_round(&d)) {
+		ASSERT_EQ(0, d.faults);
 		one_of_two(_metadata, &d, EINVAL);
 		ASSERT_EQ(0, spapr_unregister(self->c, region(self, 0),
 					      d.ret[0] ? REGION_SIZE / 2 :
@@ -430,6 +440,7 @@ TEST_F_TIMEOUT(race, unregister_unregister, 60)
 
 	duel_begin(&d, self, unregister_first, unregister_first);
 	while (duel_round(&d)) {
+		ASSERT_EQ(0, d.faults);
 		one_of_two(_metadata, &d, ENOENT);
 		ASSERT_EQ(0, register_region(self, 0));
 	}
@@ -459,6 +470,7 @@ TEST_F_TIMEOUT(race, create_create, 60)
 
 	duel_begin(&d, self, create, create);
 	while (duel_round(&d)) {
+		ASSERT_EQ(0, d.faults);
 		one_of_two(_metadata, &d, ENOSPC);
 		ASSERT_EQ(0, remove_second(self));
 		ASSERT_EQ(locked, locked_kb());
@@ -474,6 +486,7 @@ TEST_F_TIMEOUT(race, remove_remove, 60)
 	ASSERT_EQ(0, create(self));
 	duel_begin(&d, self, remove_second, remove_second);
 	while (duel_round(&d)) {
+		ASSERT_EQ(0, d.faults);
 		one_of_two(_metadata, &d, EINVAL);
 		ASSERT_EQ(locked, locked_kb());
 		ASSERT_EQ(0, create(self));
@@ -490,6 +503,7 @@ TEST_F_TIMEOUT(race, map_remove, 60)
 	ASSERT_EQ(0, create(self));
 	duel_begin(&d, self, map_second, remove_second);
 	while (duel_round(&d)) {
+		ASSERT_EQ(0, d.faults);
 		if (d.ret[0]) {
 			ASSERT_EQ(-ENXIO, d.ret[0]);
 		}
@@ -549,15 +563,25 @@ static void *run_thread(void *arg)
 	return NULL;
 }
 
+/* Looks at all tables at odd moments, until the time is over. */
+static void watch(struct __test_metadata *_metadata, double end)
+{
+	struct thread t = { .seed = 4711 };
+	struct timespec ts = { 0 };
+
+	while (now() < end) {
+		ts.tv_nsec = some(&t, 20000) * 1000;
+		nanosleep(&ts, NULL);
+		ASSERT_EQ(0, check_invariants());
+	}
+}
+
 /* Starts as many threads as there are functions, and ends them in time. */
 static void brawl(struct __test_metadata *_metadata, FIXTURE_DATA(race) *self,
 		  void (*const *fn)(struct thread *t), const int *c, int n)
 {
 	struct thread threads[MAX_THREADS] = { 0 };
-	struct timespec ts = {
-		.tv_sec = race_seconds(),
-		.tv_nsec = (race_seconds() - (long)race_seconds()) * 1e9,
-	};
+	double end = now() + race_seconds();
 	int i;
 
 	atomic_store(&over, false);
@@ -571,7 +595,7 @@ static void brawl(struct __test_metadata *_metadata, FIXTURE_DATA(race) *self,
 		if (pthread_create(&t->thread, NULL, run_thread, t))
 			abort();
 	}
-	nanosleep(&ts, NULL);
+	watch(_metadata, end);
 	atomic_store(&over, true);
 	for (i = 0; i < n; i++) {
 		pthread_join(threads[i].thread, NULL);
@@ -808,6 +832,7 @@ TEST_F_TIMEOUT(race, first_use, 60)
 	start_over(_metadata, self);
 	duel_begin(&d, self, map_fresh, map_fresh);
 	while (duel_round(&d)) {
+		ASSERT_EQ(0, d.faults);
 		ASSERT_EQ(0, d.ret[0]);
 		ASSERT_EQ(0, d.ret[1]);
 		/* made once, charged once */
@@ -830,6 +855,7 @@ TEST_F_TIMEOUT(race, first_use_remove, 60)
 	start_over(_metadata, self);
 	duel_begin(&d, self, map_fresh, remove_first);
 	while (duel_round(&d)) {
+		ASSERT_EQ(0, d.faults);
 		if (d.ret[0]) {
 			ASSERT_EQ(-ENXIO, d.ret[0]);
 		}

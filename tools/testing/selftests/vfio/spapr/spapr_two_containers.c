@@ -42,6 +42,7 @@ FIXTURE_TEARDOWN(two_containers)
 {
 	int i;
 
+	EXPECT_EQ(0, check_invariants());
 	for (i = 0; i < 2; i++) {
 		edu_close(&self->edu[i]);
 		edu_close_group(&self->edu[i]);

@@ -42,6 +42,7 @@
 #define POISON			0x0badfeed0badfeedUL
 
 #define VFIO_PCI_DRIVER		"/sys/bus/pci/drivers/vfio-pci"
+#define TCE_CHECK		"/sys/kernel/debug/powerpc/tce/check"
 
 unsigned long page_size;
 unsigned int page_shift;
@@ -655,6 +656,24 @@ struct usage usage_at_rest(void)
 		now = usage_now();
 	} while (was.pinned != now.pinned);
 	return now;
+}
+
+long check_invariants(void)
+{
+	FILE *f = fopen(TCE_CHECK, "r");
+	long faults = -EIO;
+	char line[256];
+
+	if (!f)
+		return errno == ENOENT ? 0 : -errno;
+	while (fgets(line, sizeof(line), f)) {
+		/* The last line sums up, the others say what is wrong. */
+		if (sscanf(line, "checked %*u tables, %*u entries, %*u regions: %ld faults",
+			   &faults) != 1)
+			fprintf(stderr, "# %s", line);
+	}
+	fclose(f);
+	return faults;
 }
 
 long mem_free_kb(void)

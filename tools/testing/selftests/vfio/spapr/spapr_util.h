@@ -141,6 +141,11 @@ unsigned long kernel_taint(void);
 struct usage usage_now(void);
 /* The same when all that a former test left behind has come to rest. */
 struct usage usage_at_rest(void);
+/*
+ * Has the kernel compare TCEs, views and counts of all tables, if it is built
+ * to: returns the number of faults, 0 if it cannot, or -errno.
+ */
+long check_invariants(void);
 long mem_free_kb(void);
 /* Waits up to five seconds for that much memory to be free. */
 long mem_free_kb_settle(long kb);

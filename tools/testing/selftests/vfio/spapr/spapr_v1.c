@@ -44,6 +44,7 @@ FIXTURE_SETUP(v1)
 
 FIXTURE_TEARDOWN(v1)
 {
+	EXPECT_EQ(0, check_invariants());
 	edu_close(&self->edu[0]);
 	edu_close_group(&self->edu[0]);
 	close(self->c);
