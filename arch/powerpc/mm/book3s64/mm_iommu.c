@@ -17,7 +17,7 @@
  *
  * Physical addresses are kept as runs of contiguous memory, 16 bytes a run,
  * or, where that would take more, as one word a page. Both lie in blocks of
- * linear mapped memory, for real mode reads them.
+ * 64 KiB of linear mapped memory, for real mode reads them.
  *
  * Memory is pinned for as long as it is registered, and keeps its pages
  * whatever the process does to its mappings.
@@ -136,21 +136,45 @@ static u64 **blocks_alloc_top(unsigned long nr_words)
 		       GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 }
 
+static size_t block_bytes(unsigned long nr_words, unsigned long block)
+{
+	return words_in_block(nr_words, block) * sizeof(u64);
+}
+
+/* Slabs of objects of a page come by the half megabyte. */
+static bool block_is_pages(size_t bytes)
+{
+	return bytes > PAGE_SIZE / 2;
+}
+
 static u64 *block_alloc(unsigned long nr_words, unsigned long block)
 {
-	return kmalloc_array(words_in_block(nr_words, block), sizeof(u64),
-			     GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	size_t bytes = block_bytes(nr_words, block);
+	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
+
+	if (block_is_pages(bytes))
+		return alloc_pages_exact(bytes, gfp);
+
+	return kmalloc(bytes, gfp);
+}
+
+static void block_free(u64 **blocks, unsigned long nr_words,
+		       unsigned long block)
+{
+	size_t bytes = block_bytes(nr_words, block);
+
+	if (block_is_pages(bytes) && blocks[block])
+		free_pages_exact(blocks[block], bytes);
+	else
+		kfree(blocks[block]);
 }
 
 static void blocks_free(u64 **blocks, unsigned long nr_words)
 {
 	unsigned long i;
 
-	if (!blocks)
-		return;
-
 	for (i = 0; i < nr_blocks(nr_words); i++)
-		kfree(blocks[i]);
+		block_free(blocks, nr_words, i);
 	kfree(blocks);
 }
 
@@ -663,7 +687,8 @@ static unsigned long extent(const struct mm_iommu_region *region,
 
 /*
  * The same, all at once, of a region that is kept as one word a page, for IOMMU
- * pages that no kernel page is smaller than. A run may end where a block does.
+ * pages that no kernel page is smaller than. Each kernel page is a run, for few
+ * of them have their neighbour behind them; the last one ends where a block does.
  */
 static long translate_dense(const struct mm_iommu_region *region,
 			    unsigned long ua, unsigned int page_shift,
@@ -671,43 +696,46 @@ static long translate_dense(const struct mm_iommu_region *region,
 			    unsigned int *nr_runs)
 {
 	unsigned long page = (ua - region->ua) >> PAGE_SHIFT;
-	unsigned long left = nr_entries << page_shift;
-	unsigned long offset = offset_in_page(ua);
-	unsigned int i = 0;
+	unsigned long in_block = page & (MM_IOMMU_BLOCK_WORDS - 1);
+	unsigned long skip = offset_in_page(ua) >> page_shift;
+	unsigned int per_page_shift = PAGE_SHIFT - page_shift, i;
+	const u64 *word = word_ptr(region, page);
+	unsigned long nr, done;
 
-	while (left && i < *nr_runs) {
-		const u64 *block = region->blocks[page >> MM_IOMMU_BLOCK_SHIFT];
-		const u64 *word = block + (page & (MM_IOMMU_BLOCK_WORDS - 1));
-		const u64 *end = block + MM_IOMMU_BLOCK_WORDS;
-
-		do {
-			unsigned long hpa = *word++ + offset;
-			unsigned long bytes = PAGE_SIZE - offset;
-
-			while (bytes < left && word < end &&
-			       *word == hpa + bytes) {
-				bytes += PAGE_SIZE;
-				word++;
-			}
-			bytes = min(bytes, left);
-			runs[i].hpa = hpa;
-			runs[i].entries = bytes >> page_shift;
-			left -= bytes;
-			offset = 0;
-		} while (++i < *nr_runs && left && word < end);
-
-		page = ALIGN_DOWN(page, MM_IOMMU_BLOCK_WORDS) + (word - block);
+	/* In one page, as most are. */
+	if (skip + nr_entries <= 1UL << per_page_shift) {
+		runs[0].hpa = *word + offset_in_page(ua);
+		runs[0].entries = nr_entries;
+		*nr_runs = 1;
+		return nr_entries;
 	}
-	*nr_runs = i;
 
-	return nr_entries - (left >> page_shift);
+	nr = ((nr_entries + skip - 1) >> per_page_shift) + 1;
+	nr = min3(nr, MM_IOMMU_BLOCK_WORDS - in_block, (unsigned long)*nr_runs);
+	*nr_runs = nr;
+
+	for (i = 0; i < nr; i++) {
+		runs[i].hpa = word[i];
+		runs[i].entries = 1UL << per_page_shift;
+	}
+
+	/* Only the first and the last one need not be whole pages. */
+	runs[0].hpa += offset_in_page(ua);
+	runs[0].entries -= skip;
+	done = (nr << per_page_shift) - skip;
+	if (done <= nr_entries)
+		return done;
+
+	runs[nr - 1].entries -= done - nr_entries;
+
+	return nr_entries;
 }
 
 /* As translate_dense(), of a region that is kept as runs. */
-static long translate_runs(const struct mm_iommu_region *region,
-			   unsigned long ua, unsigned int page_shift,
-			   unsigned long nr_entries, struct tce_run *runs,
-			   unsigned int *nr_runs)
+static noinline long translate_runs(const struct mm_iommu_region *region,
+				    unsigned long ua, unsigned int page_shift,
+				    unsigned long nr_entries,
+				    struct tce_run *runs, unsigned int *nr_runs)
 {
 	unsigned long run = run_of(region, (ua - region->ua) >> PAGE_SHIFT);
 	unsigned long left = nr_entries << page_shift, skip;
@@ -742,37 +770,15 @@ static long translate_runs(const struct mm_iommu_region *region,
 	return nr_entries - (left >> page_shift);
 }
 
-/**
- * mm_iommu_translate - physical addresses of consecutive IOMMU pages
- * @region: the region; all of the range lies in it
- * @ua: userspace address of the first IOMMU page, aligned to its size
- * @page_shift: size of an IOMMU page
- * @nr_entries: how many IOMMU pages
- * @runs: where the runs go, in ascending order of userspace address
- * @nr_runs: in: how many fit; out: how many there are
- *
- * An IOMMU page is only given out whole, from memory that is contiguous and
- * pinned. The addresses may be used by a device while an entry is counted.
- *
- * Context: Any, real mode included; lock-free. An entry of the region is
- *	    counted.
- * Return: how many entries the runs cover: all, or until @runs was full.
- *	   -EINVAL if an IOMMU page of these is not contiguous or not aligned.
- */
-long mm_iommu_translate(const struct mm_iommu_region *region, unsigned long ua,
-			unsigned int page_shift, unsigned long nr_entries,
-			struct tce_run *runs, unsigned int *nr_runs)
+/* As mm_iommu_translate(), for IOMMU pages larger than the kernel's. */
+static noinline long translate_large(const struct mm_iommu_region *region,
+				     unsigned long ua, unsigned int page_shift,
+				     unsigned long nr_entries,
+				     struct tce_run *runs,
+				     unsigned int *nr_runs)
 {
 	unsigned long page_mask = (1UL << page_shift) - 1, left = nr_entries;
 	unsigned int i;
-
-	if (page_shift <= PAGE_SHIFT) {
-		if (region->nr_runs)
-			return translate_runs(region, ua, page_shift,
-					      nr_entries, runs, nr_runs);
-		return translate_dense(region, ua, page_shift, nr_entries, runs,
-				       nr_runs);
-	}
 
 	for (i = 0; i < *nr_runs && left; i++) {
 		unsigned long want = left << page_shift, hpa, n;
@@ -789,6 +795,38 @@ long mm_iommu_translate(const struct mm_iommu_region *region, unsigned long ua,
 	*nr_runs = i;
 
 	return nr_entries - left;
+}
+
+/**
+ * mm_iommu_translate - physical addresses of consecutive IOMMU pages
+ * @region: the region; all of the range lies in it
+ * @ua: userspace address of the first IOMMU page, aligned to its size
+ * @page_shift: size of an IOMMU page
+ * @nr_entries: how many IOMMU pages, not 0
+ * @runs: where the runs go, in ascending order of userspace address
+ * @nr_runs: in: how many fit, not 0; out: how many there are
+ *
+ * An IOMMU page is only given out whole, from memory that is contiguous and
+ * pinned. The addresses may be used by a device while an entry is counted.
+ *
+ * Context: Any, real mode included; lock-free. An entry of the region is
+ *	    counted.
+ * Return: how many entries the runs cover: one or more, not always all.
+ *	   -EINVAL if an IOMMU page of these is not contiguous or not aligned.
+ */
+long mm_iommu_translate(const struct mm_iommu_region *region, unsigned long ua,
+			unsigned int page_shift, unsigned long nr_entries,
+			struct tce_run *runs, unsigned int *nr_runs)
+{
+	if (page_shift > PAGE_SHIFT)
+		return translate_large(region, ua, page_shift, nr_entries, runs,
+				       nr_runs);
+	if (region->nr_runs)
+		return translate_runs(region, ua, page_shift, nr_entries, runs,
+				      nr_runs);
+
+	return translate_dense(region, ua, page_shift, nr_entries, runs,
+			       nr_runs);
 }
 
 /**
