@@ -160,30 +160,48 @@ static unsigned int index_at(const struct iommu_table *tbl,
 }
 
 /*
+ * Read and written by one instruction, which swaps where it has to: the compiler
+ * would do with ten for a volatile access.
+ */
+static u64 read_tce(const __be64 *entry)
+{
+	u64 tce;
+
+	asm volatile(LDX_BE " %0,0,%1" : "=r" (tce) : "r" (entry), "m" (*entry));
+
+	return tce;
+}
+
+static void write_tce(__be64 *entry, u64 tce)
+{
+	asm volatile(STDX_BE " %1,0,%2" : "=m" (*entry) : "r" (tce), "r" (entry));
+}
+
+/*
  * The TCE of @index, counted from the window's first, and in @nr how many from
  * there on share its level. NULL if there is no such level; @nr says then how
  * many entries do not exist for the same reason.
  */
-static __be64 *find_tce(const struct iommu_table *tbl, unsigned long index,
-			unsigned long *nr)
+static __always_inline __be64 *find_tce(const struct iommu_table *tbl,
+					unsigned long index, unsigned long *nr)
 {
+	unsigned long mask = tbl->it_level_size - 1;
 	__be64 *table = (__be64 *)tbl->it_base;
-	unsigned int level, bits = level_bits_of(tbl);
+	unsigned int bits = level_bits_of(tbl);
+	unsigned int shift;
 
-	for (level = tbl->it_indirect_levels; level; level--) {
-		u64 entry = be64_to_cpu(READ_ONCE(table[index_at(tbl, index,
-								 level)]));
+	for (shift = tbl->it_indirect_levels * bits; shift; shift -= bits) {
+		u64 entry = read_tce(&table[(index >> shift) & mask]);
 
 		if (!entry) {
-			*nr = (1UL << (level * bits)) -
-			      (index & ((1UL << (level * bits)) - 1));
+			*nr = (1UL << shift) - (index & ((1UL << shift) - 1));
 			return NULL;
 		}
 		table = level_of(entry);
 	}
 
-	index &= tbl->it_level_size - 1;
-	*nr = tbl->it_level_size - index;
+	index &= mask;
+	*nr = mask + 1 - index;
 
 	return table + index;
 }
@@ -316,48 +334,59 @@ static unsigned long tce_perm(unsigned long perm)
 	return perm & TCE_PCI_WRITE ? PERM_MASK : perm;
 }
 
-/*
- * Written by one instruction, which swaps where it has to: a volatile store
- * would be preceded by a swap of ten.
- */
-static void write_tce(__be64 *entry, unsigned long tce)
+/* Write runs of one entry, @nr of them or up to a longer one; how many? */
+static unsigned long set_singles(__be64 *entry, const struct tce_run *runs,
+				 unsigned long nr, unsigned long perm)
 {
-	asm volatile(STDX_BE " %1,0,%2" : "=m" (*entry) : "r" (tce), "r" (entry));
+	unsigned long i;
+
+	for (i = 0; i < nr && runs[i].entries == 1; i++)
+		write_tce(entry + i, runs[i].hpa | perm);
+
+	return i;
 }
 
-static int set_runs(struct iommu_table *tbl, unsigned long index,
-		    const struct tce_run *runs, unsigned int nr_runs,
-		    unsigned long perm)
+static void set_steps(__be64 *entry, unsigned long nr, unsigned long tce,
+		      unsigned long step)
 {
-	unsigned long step = 1UL << tbl->it_page_shift, room = 0;
+	for (; nr; nr--, tce += step)
+		write_tce(entry++, tce);
+}
+
+static noinline int set_runs(struct iommu_table *tbl, unsigned long index,
+			     const struct tce_run *runs,
+			     unsigned long nr_runs, unsigned long perm)
+{
+	unsigned long step = IOMMU_PAGE_SIZE(tbl), room = 0, done = 0, here, n;
 	__be64 *entry = NULL;
 
-	for (; nr_runs; nr_runs--, runs++) {
-		unsigned long tce = runs->hpa | perm, left = runs->entries;
-
-		/* What fragmented memory consists of. */
-		if (left == 1 && room) {
-			write_tce(entry++, tce);
-			index++;
-			room--;
-			continue;
-		}
-
-		while (left) {
-			unsigned long n;
-
-			if (!room)
-				entry = find_tce(tbl, index, &room);
+	while (nr_runs) {
+		if (!room) {
+			entry = find_tce(tbl, index, &here);
 			if (!entry)
 				return -ENOENT;
-
-			n = min(left, room);
-			left -= n;
-			room -= n;
-			index += n;
-			for (; n; n--, tce += step)
-				write_tce(entry++, tce);
+			room = here;
 		}
+
+		/* What fragmented memory consists of. */
+		n = set_singles(entry, runs, min(room, nr_runs), perm);
+		if (n) {
+			runs += n;
+			nr_runs -= n;
+		} else {
+			n = min(room, runs->entries - done);
+			set_steps(entry, n, (runs->hpa | perm) + done * step,
+				  step);
+			done += n;
+			if (done == runs->entries) {
+				done = 0;
+				runs++;
+				nr_runs--;
+			}
+		}
+		entry += n;
+		index += n;
+		room -= n;
 	}
 
 	return 0;
@@ -418,8 +447,20 @@ int pnv_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
 		     const struct tce_run *runs, unsigned int nr_runs,
 		     unsigned long perm)
 {
-	return set_runs(tbl, entry - tbl->it_offset, runs, nr_runs,
-			tce_perm(perm));
+	unsigned long index = entry - tbl->it_offset, room;
+	__be64 *tce;
+
+	perm = tce_perm(perm);
+	if (nr_runs > 1 || runs->entries > 1)
+		return set_runs(tbl, index, runs, nr_runs, perm);
+
+	/* One entry is what most calls are for. */
+	tce = find_tce(tbl, index, &room);
+	if (!tce)
+		return -ENOENT;
+	write_tce(tce, runs->hpa | perm);
+
+	return 0;
 }
 
 /**
@@ -490,7 +531,7 @@ unsigned long pnv_tce_get(struct iommu_table *tbl, long entry)
 	unsigned long nr;
 	__be64 *tce = find_tce(tbl, entry - tbl->it_offset, &nr);
 
-	return tce ? be64_to_cpu(READ_ONCE(*tce)) : 0;
+	return tce ? read_tce(tce) : 0;
 }
 
 /* For those who look on */

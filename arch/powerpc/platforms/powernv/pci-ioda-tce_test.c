@@ -92,8 +92,11 @@ static struct iommu_table *make_table(struct kunit *test, unsigned int levels)
 /* Runs that cross levels are written and read back entry by entry. */
 static void table_keeps_runs_of_entries(struct kunit *test)
 {
+	/* The levels of 512 end in runs, before and behind runs of one. */
 	const struct tce_run runs[] = {
-		{ 0x10000000, 700 }, { 0x90000000, 1 }, { 0x40000000, 900 },
+		{ 0xc0000000, 1 }, { 0xa0000000, 1 }, { 0xb0000000, 3 },
+		{ 0xd0000000, 1 }, { 0x10000000, 510 }, { 0x90000000, 1 },
+		{ 0x80000000, 1 }, { 0x40000000, 900 }, { 0x70000000, 1 },
 	};
 	unsigned int levels;
 
@@ -101,7 +104,7 @@ static void table_keeps_runs_of_entries(struct kunit *test)
 		struct iommu_table *tbl = make_table(test, levels);
 		unsigned long first = tbl->it_offset + 3 * 512 - 5, entry, i, k;
 
-		KUNIT_ASSERT_EQ(test, 0, pnv_tce_grow(tbl, first, 1601));
+		KUNIT_ASSERT_EQ(test, 0, pnv_tce_grow(tbl, first, 1419));
 		KUNIT_ASSERT_EQ(test, 0, pnv_tce_set_runs(tbl, first, runs,
 							  ARRAY_SIZE(runs),
 							  TCE_PCI_READ));
@@ -148,11 +151,38 @@ static void table_grows_only_when_asked(struct kunit *test)
 	pnv_tce_table_free(tbl);
 }
 
+/* One entry for each page, over several levels. */
+static void table_keeps_single_entries(struct kunit *test)
+{
+	struct iommu_table *tbl = make_table(test, 4);
+	unsigned long first = tbl->it_offset + 509, nr = 1030, i;
+	struct tce_run *runs;
+
+	runs = kunit_kcalloc(test, nr, sizeof(*runs), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, runs);
+	for (i = 0; i < nr; i++)
+		runs[i] = (struct tce_run){ (nr - i) * SZ_64K, 1 };
+
+	/* From the end, lest levels are neighbours in memory as well. */
+	for (i = nr; i-- > 0; )
+		KUNIT_ASSERT_EQ(test, 0, pnv_tce_grow(tbl, first + i, 1));
+	KUNIT_ASSERT_EQ(test, 0, pnv_tce_set_runs(tbl, first, runs, nr,
+						  TCE_PCI_READ));
+	for (i = 0; i < nr; i++)
+		KUNIT_ASSERT_EQ(test, runs[i].hpa + TCE_PCI_READ,
+				pnv_tce_get(tbl, first + i));
+	KUNIT_EXPECT_EQ(test, 0, pnv_tce_get(tbl, first - 1));
+	KUNIT_EXPECT_EQ(test, 0, pnv_tce_get(tbl, first + nr));
+
+	pnv_tce_table_free(tbl);
+}
+
 static struct kunit_case tce_test_cases[] = {
 	KUNIT_CASE(geometry_takes_every_level_count),
 	KUNIT_CASE(geometry_refuses_what_is_no_table),
 	KUNIT_CASE(geometry_knows_what_it_costs),
 	KUNIT_CASE(table_keeps_runs_of_entries),
+	KUNIT_CASE(table_keeps_single_entries),
 	KUNIT_CASE(table_grows_only_when_asked),
 	{}
 };
