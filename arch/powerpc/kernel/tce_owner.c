@@ -45,7 +45,6 @@
 #include <asm/tce.h>
 #include <asm/tce_check.h>
 #include <asm/tce_owner.h>
-#include <asm/tce_owner_rm.h>
 
 #include <trace/events/spapr_tce.h>
 
@@ -56,8 +55,8 @@
 /* Runs that are translated at once; on the stack. */
 #define TCE_RUNS	64
 
-/* Up to so many entries, try to change them at once. */
-#define TCE_FEW		16
+/* Up to so many entries, try to change them at once; runs on the stack. */
+#define TCE_FEW		16UL
 
 /* Entries of an owner without registered memory that are killed at once. */
 #define TCE_PINNED_BATCH	512UL
@@ -185,6 +184,13 @@ static void drop_range(struct iommu_table *tbl, unsigned long ua,
 	}
 }
 
+/* The pages of a region get dirty if a device may write to one. */
+static void note_written(struct mm_iommu_region *region, unsigned long perm)
+{
+	if ((perm & TCE_PCI_WRITE) && !READ_ONCE(region->written))
+		WRITE_ONCE(region->written, true);
+}
+
 /* Count as many of @nr entries as lie in one region; 0 if that can't be. */
 static unsigned long hold_some(struct iommu_table *tbl, unsigned long ua,
 			       unsigned long nr, unsigned long perm)
@@ -209,8 +215,7 @@ static unsigned long hold_some(struct iommu_table *tbl, unsigned long ua,
 		return 0;
 	}
 
-	if ((perm & TCE_PCI_WRITE) && !READ_ONCE(region->written))
-		WRITE_ONCE(region->written, true);
+	note_written(region, perm);
 
 	return n;
 }
@@ -386,7 +391,8 @@ static void span_end(struct tce_owner *owner, struct tce_span *span)
 	spin_lock(&owner->span_lock);
 	list_del(&span->next);
 	spin_unlock(&owner->span_lock);
-	wake_up_all(&owner->span_wait);
+	if (wq_has_sleeper(&owner->span_wait))
+		wake_up_all(&owner->span_wait);
 }
 
 /* Batches */
@@ -988,33 +994,150 @@ static int unmap_pinned(struct iommu_table *tbl, unsigned long entry,
 	return 0;
 }
 
-/* Few entries, nothing to wait for */
-
 /*
- * Most changes are like this: in one chunk, of memory of one region, with all
- * levels there. Without @perm, unmaps. False if it can't be done, with nothing
- * changed.
+ * Few entries, nothing to wait for
+ *
+ * Most changes are like this: in one chunk, of memory of one region, with the
+ * levels there. What they do is what a batch does, in the same order, with less
+ * to remember. They return false, with nothing changed, if they can't.
  */
-static bool change_at_once(struct iommu_table *tbl, unsigned long entry,
-			   unsigned long nr, unsigned long ua,
-			   unsigned long perm)
+
+/* What is mapped at entries of one chunk; false if it is of several regions. */
+static bool find_gone(const struct tce_owner *owner, unsigned long value,
+		      unsigned int first, unsigned int last,
+		      struct tce_gone *gone)
 {
-	struct tce_try try __uninitialized;
-	bool ok;
+	const struct tce_view *view = &owner->view;
+	struct tce_piece piece;
+
+	gone->nr = 0;
+	if (!value)
+		return true;
+
+	if (first == last) {
+		gone->nr = tce_chunk_get(view, value, first, &piece.ua);
+		if (gone->nr)
+			gone->region = mm_iommu_find(owner->registry, piece.ua);
+		return true;
+	}
+
+	if (!tce_chunk_next(view, value, first, last, &piece))
+		return true;
+
+	gone->region = mm_iommu_find(owner->registry, piece.ua);
+	gone->nr = tce_chunk_count(view, value, &first, last, gone->region->ua,
+				   gone->region->nr_pages << PAGE_SHIFT);
+
+	return first > last;
+}
+
+/* Cleared or written over is what was there: kill, then drop. */
+static void finish_at_once(struct iommu_table *tbl, unsigned long entry,
+			   unsigned long nr, const struct tce_gone *gone)
+{
+	if (tbl->it_ops->tce_kill)
+		tbl->it_ops->tce_kill(tbl, entry, nr);
+	if (gone->nr)
+		mm_iommu_drop(gone->region, gone->nr);
+}
+
+/* The chunk is locked, the new entries are counted. Changes @value too. */
+static bool map_locked(struct iommu_table *tbl, unsigned long entry,
+		       const struct tce_piece *piece,
+		       const struct tce_run *runs, unsigned int nr_runs,
+		       unsigned long perm, unsigned long *value)
+{
+	const struct iommu_table_ops *ops = tbl->it_ops;
+	struct tce_owner *owner = tbl->it_owner;
+	unsigned int nr = piece->nr;
+	struct tce_gone gone;
+
+	/* See map_in_chunk(). */
+	if (!*value)
+		smp_mb(); /* with the one in tce_owner_close() */
+	if (READ_ONCE(owner->closed) ||
+	    tce_chunk_map_needs_dense(&owner->view, *value, piece) ||
+	    !find_gone(owner, *value, piece->first, piece->first + nr - 1,
+		       &gone))
+		return false;
+
+	/* One entry is written or not, but of several a part might be. */
+	if (nr > 1 && (!ops->is_grown || !ops->is_grown(tbl, entry, nr)))
+		return false;
+	if (ops->set_runs(tbl, entry, runs, nr_runs, perm))
+		return false;
+
+	finish_at_once(tbl, entry, nr, &gone);
+	*value = tce_chunk_map(&owner->view, *value, piece, NULL);
+
+	return true;
+}
+
+static __always_inline bool map_at_once(struct iommu_table *tbl,
+					unsigned long entry, unsigned long nr,
+					unsigned long ua, unsigned long perm)
+{
+	const struct tce_piece piece = { index_in_chunk(tbl, entry), nr, ua };
+	struct tce_run runs[TCE_FEW] __uninitialized;
+	struct tce_owner *owner = tbl->it_owner;
+	struct mm_iommu_region *region;
+	unsigned int nr_runs = TCE_FEW;
+	unsigned long *word, value;
+	bool done = false;
+
+	word = tce_view_word(&owner->view, chunk_of(tbl, entry));
+	if (!word || piece.first + nr > TCE_CHUNK_ENTRIES)
+		return false;
+
+	guard(rcu)();
+	region = mm_iommu_find(owner->registry, ua);
+	if (!region || entries_in(tbl, region, ua, nr) < nr ||
+	    !mm_iommu_hold(region, nr))
+		return false;
+
+	guard(preempt)();
+	if (mm_iommu_translate(region, ua, tbl->it_page_shift, nr, runs,
+			       &nr_runs) == nr &&
+	    tce_chunk_trylock(word, &value)) {
+		note_written(region, perm);
+		done = map_locked(tbl, entry, &piece, runs, nr_runs, perm,
+				  &value);
+		tce_chunk_release(word, value);
+	}
+	if (!done)
+		mm_iommu_drop(region, nr);
+
+	return done;
+}
+
+static bool unmap_at_once(struct iommu_table *tbl, unsigned long entry,
+			  unsigned long nr)
+{
+	unsigned int first = index_in_chunk(tbl, entry), last = first + nr - 1;
+	struct tce_owner *owner = tbl->it_owner;
+	unsigned long *word, value;
+	struct tce_gone gone;
+	bool done;
+
+	word = tce_view_word(&owner->view, chunk_of(tbl, entry));
+	if (!word || last >= TCE_CHUNK_ENTRIES)
+		return false;
 
 	guard(rcu)();
 	guard(preempt)();
-	if (!tce_try_begin(&try, tbl, entry, nr, false))
+	if (!tce_chunk_trylock(word, &value))
 		return false;
 
-	ok = tce_try_prepare(&try, entry, nr, ua, perm);
-	if (ok && perm)
-		tce_try_map(&try, entry, nr, ua, perm);
-	else if (ok)
-		tce_try_unmap(&try, entry, nr);
-	tce_try_end(&try);
+	done = !tce_chunk_unmap_needs_dense(value, first, last) &&
+	       find_gone(owner, value, first, last, &gone);
+	if (done && gone.nr) {
+		tbl->it_ops->clear_run(tbl, entry, nr);
+		finish_at_once(tbl, entry, nr, &gone);
+		value = tce_chunk_unmap(&owner->view, value, first, last, NULL);
+	}
+	tce_chunk_release(word, value);
 
-	return ok;
+	return done;
 }
 
 /* For all callers */
@@ -1031,7 +1154,7 @@ static int map(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 	if (!tbl->it_owner->registry)
 		return map_pinned(tbl, entry, nr, ua, perm);
 
-	if (nr <= TCE_FEW && change_at_once(tbl, entry, nr, ua, perm))
+	if (nr <= TCE_FEW && map_at_once(tbl, entry, nr, ua, perm))
 		return 0;
 
 	ret = tce_hold(tbl, ua, nr, perm);
@@ -1085,7 +1208,7 @@ static int unmap(struct iommu_table *tbl, unsigned long entry, unsigned long nr)
 	if (!tbl->it_owner->registry)
 		return unmap_pinned(tbl, entry, nr, false);
 
-	if (nr > TCE_FEW || !change_at_once(tbl, entry, nr, 0, 0))
+	if (nr > TCE_FEW || !unmap_at_once(tbl, entry, nr))
 		unmap_registered(tbl, entry, nr);
 
 	return 0;

@@ -5,6 +5,7 @@
 #ifndef _POWERPC_TCE_OWNER_PRIVATE_H
 #define _POWERPC_TCE_OWNER_PRIVATE_H
 
+#include <linux/cache.h>
 #include <linux/list.h>
 #include <linux/minmax.h>
 #include <linux/mutex.h>
@@ -23,7 +24,8 @@
  * @closed: nothing can be mapped any more. Read under a chunk's lock
  * @view: entry -> userspace address; unused without @registry
  * @pinned_lock: serialises everything without @registry. Outside mmap_lock
- * @span_lock: guards @spans; innermost
+ * @span_lock: guards @spans; innermost. From here on written by every operation
+ *	       over several chunks, so apart from what all operations read
  * @spans: operations over several chunks
  * @span_wait: for those that overlap one
  * @debugfs: its file
@@ -37,7 +39,7 @@ struct tce_owner {
 	bool closed;
 	struct tce_view view;
 	struct mutex pinned_lock; /* entries, without @registry */
-	spinlock_t span_lock; /* @spans */
+	spinlock_t span_lock ____cacheline_aligned_in_smp; /* @spans */
 	struct list_head spans;
 	wait_queue_head_t span_wait;
 #ifdef CONFIG_DEBUG_FS
