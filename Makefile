@@ -9,7 +9,7 @@
 .PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
 	build-no-tce build-modules kernel-64k kernel-4k \
 	check check-base check-harness check-patches bisect base-7.2 \
-	bench builds deb lint clean \
+	bench profile builds deb lint clean \
 	run-qemu run-dpdk client-setup
 
 POWERNV := tools/testing/powernv
@@ -58,7 +58,8 @@ help:
 	@echo 'make run-dpdk     DPDK sends packets, on a kernel with 4 KiB pages'
 	@echo 'make check        all tests and clients, on POWER8 and POWER9'
 	@echo 'make check-base   the same tests on the unpatched base; not for CI'
-	@echo 'make bench        measure instructions and memory against the base'
+	@echo 'make bench        measure instructions and memory against the base (15 min)'
+	@echo 'make profile      instructions of one map and unmap, by function'
 	@echo 'make tree         compose build/linux from the base and our files'
 	@echo 'make kernel       build it (build/k64; PAGES=4k: build/k4)'
 	@echo 'make kernel-base  build the base (build/kbase)'
@@ -195,6 +196,10 @@ check-base: kernel-base tests
 bench: kernel-64k kernel-base tests
 	@$(POWERNV)/setup --bench
 	@$(POWERNV)/bench --ours $(OUT_64k)/vmlinux
+
+PROFILED := $(or $(MACHINE),powernv9 powernv8)
+profile: kernel-64k tests
+	@for m in $(PROFILED); do $(POWERNV)/profile $$m || exit; done
 
 lint: tree
 	@$(POWERNV)/lint

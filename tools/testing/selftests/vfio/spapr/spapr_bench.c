@@ -4,8 +4,9 @@
  * several threads. Not a test. See bench_util.h for what it prints;
  * tools/testing/powernv/bench runs it and makes a table.
  *
- * Arguments name the parts to run; without any, all do but the threads. Each
- * part is a process of its own, so none finds what another one registered.
+ * Arguments name the parts to run; without any, all do but the threads and the
+ * profile. Each part is a process of its own, so none finds what another one
+ * registered.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -14,6 +15,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -377,6 +379,22 @@ static void measure_one(int c, uint64_t start, char *ua, unsigned long nr)
 	bench_print("insn", sum / n, "one_both_mean/%lu", nr);
 }
 
+/* What a call costs that gets as far as the driver, which refuses its flags. */
+static void measure_refused(int c)
+{
+	struct vfio_iommu_type1_dma_map map = { .argsz = sizeof(map) };
+	struct runs runs = { 0 };
+	int rep, ret;
+
+	for (rep = 0; rep < REPEAT; rep++) {
+		runs_add(&runs, MEASURE(ret = ioctl(c, VFIO_IOMMU_MAP_DMA,
+						    &map)));
+		if (ret != -1 || errno != EINVAL)
+			bench_fail("map without flags", -errno);
+	}
+	runs_print(&runs, "insn", 1, "refused");
+}
+
 static void part_regions(void)
 {
 	struct store s;
@@ -389,6 +407,9 @@ static void part_regions(void)
 	store_new(&s, box.c, 64);
 	ua = repeated(&s, MAX_REGIONS / s.pages);
 	must("create", spapr_create(box.c, SHIFT_64K, 16 * SZ_1G, 2, &start));
+	must("register", spapr_register(box.c, ua, page_size));
+	measure_refused(box.c);
+	must("unregister", spapr_unregister(box.c, ua, page_size));
 	for (i = 0; i < MAX_REGIONS; i++) {
 		must("register", spapr_register(box.c, ua + i * page_size,
 						page_size));
@@ -396,6 +417,36 @@ static void part_regions(void)
 		if (!((i + 1) & i) && !(__builtin_ctzl(i + 1) & 1))
 			measure_one(box.c, start, ua, i + 1);
 	}
+	box_close(&box);
+}
+
+/*
+ * For tools/testing/powernv/profile: one entry, mapped and unmapped in turn.
+ * Between the words QEMU logs each instruction, which takes it a while to begin.
+ */
+#define PROFILE_CALLS	6
+
+static void part_profile(void)
+{
+	uint64_t start;
+	struct box box;
+	char *ua;
+	int rep;
+
+	box_open(&box);
+	ua = buf_alloc(page_size, page_size);
+	*ua = 1;
+	must("register", spapr_register(box.c, ua, page_size));
+	must("create", spapr_create(box.c, SHIFT_64K, 16 * SZ_1G, 2, &start));
+	must("map", spapr_map(box.c, start, ua, SZ_64K));
+	must("unmap", spapr_unmap(box.c, start, SZ_64K));
+	printf("profile: ready\n");
+	sleep(2);
+	for (rep = 0; rep < PROFILE_CALLS; rep++) {
+		must("map", spapr_map(box.c, start, ua, SZ_64K));
+		must("unmap", spapr_unmap(box.c, start, SZ_64K));
+	}
+	printf("profile: done\n");
 	box_close(&box);
 }
 
@@ -672,6 +723,7 @@ static char *in_runs(const struct store *s, unsigned long run,
 static void mem_registry(int c, unsigned long run)
 {
 	unsigned long times = 256, pages, runs;
+	char *other = buf_alloc(page_size, page_size);
 	struct mem was;
 	struct store s;
 	char row[32];
@@ -680,17 +732,20 @@ static void mem_registry(int c, unsigned long run)
 
 	store_new(&s, c, 4096);
 	ua = in_runs(&s, run, times, &pages);
+	/* Of each kind of object there is one before: a page holds many. */
+	must("register a page", spapr_register(c, other, page_size));
 	was = mem_now();
 	must("register", spapr_register(c, ua, pages * page_size));
-	used = was.free - mem_now().free;
 	runs = pages / run;
 	snprintf(row, sizeof(row), "mem_registry_run%lu", run);
-	bench_print("byte", used, "%s", row);
+	used = mem_print(&was, row);
 	bench_print("run", runs, "%s_runs", row);
 	bench_print("byte/run", used / runs, "%s_per_run", row);
 	bench_print("byte/page", used / pages, "%s_per_page", row);
 	must("unregister", spapr_unregister(c, ua, pages * page_size));
+	must("unregister a page", spapr_unregister(c, other, page_size));
 	munmap(ua, pages * page_size);
+	munmap(other, page_size);
 	free(s.pfn);
 	close(s.fd);
 }
@@ -704,6 +759,15 @@ static void allow_mappings(unsigned long n)
 		bench_fail("/proc/sys/vm/max_map_count", -errno);
 }
 
+/* The window at bus address 0 comes with the first call that needs a window. */
+static void have_default_window(struct box *box, const struct arena *a)
+{
+	uint64_t start = box->info.dma32_window_start;
+
+	must("map", spapr_map(box->c, start, a->contig, SZ_4K));
+	must("unmap", spapr_unmap(box->c, start, SZ_4K));
+}
+
 static void part_memory(void)
 {
 	struct arena a;
@@ -711,6 +775,7 @@ static void part_memory(void)
 
 	box_open(&box);
 	arena_new(&a, box.c);
+	have_default_window(&box, &a);
 	mem_sparse(box.c, &a);
 	mem_worst(box.c, &a);
 	mem_full(box.c, &a);
@@ -732,7 +797,7 @@ static void part_registry(void)
 /* ---- threads ---- */
 
 #define MAX_THREADS	4
-#define THREAD_SECONDS	2
+#define THREAD_SECONDS	1
 
 struct worker {
 	pthread_t thread;
@@ -774,7 +839,7 @@ static double throughput(int c, uint64_t start, char *ua, unsigned int n,
 	for (i = 0; i < n; i++) {
 		w[i] = (struct worker){
 			.c = c, .iova = start + i * SZ_1G, .entries = entries,
-			.ua = ua + i * entries * SZ_64K,
+			.ua = ua,
 		};
 		if (pthread_create(&w[i].thread, NULL, work, &w[i]))
 			bench_fail("thread", -errno);
@@ -793,7 +858,7 @@ static double throughput(int c, uint64_t start, char *ua, unsigned int n,
 
 static void part_threads(void)
 {
-	static const unsigned long entries[] = { 1, 256 };
+	static const unsigned long entries[] = { 1, 256, ENTRIES };
 	struct arena a;
 	struct box box;
 	uint64_t start;
@@ -802,7 +867,7 @@ static void part_threads(void)
 	box_open(&box);
 	arena_new(&a, box.c);
 	must("create", spapr_create(box.c, SHIFT_64K, 16 * SZ_1G, 2, &start));
-	for (i = 0; i < 2; i++)
+	for (i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
 		for (n = 1; n <= MAX_THREADS; n *= 2) {
 			struct runs runs = { 0 };
 
@@ -829,6 +894,7 @@ static const struct part {
 	{ "memory", part_memory },
 	{ "registry", part_registry },
 	{ "threads", part_threads },
+	{ "profile", part_profile },
 };
 
 #define NR_PARTS	(sizeof(parts) / sizeof(parts[0]))
@@ -838,7 +904,7 @@ static bool wanted(const struct part *part, int argc, char **argv)
 	int i;
 
 	if (argc == 1)
-		return part->fn != part_threads;
+		return part->fn != part_threads && part->fn != part_profile;
 	for (i = 1; i < argc; i++)
 		if (!strcmp(argv[i], part->name))
 			return true;
