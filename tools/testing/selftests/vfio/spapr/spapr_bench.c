@@ -421,31 +421,45 @@ static void part_regions(void)
 }
 
 /*
- * For tools/testing/powernv/profile: one entry, mapped and unmapped in turn.
- * Between the words QEMU logs each instruction, which takes it a while to begin.
+ * For tools/testing/powernv/profile: entries that are mapped, and then unmapped,
+ * one by one, far from each other, where there was one before. Between the words
+ * QEMU logs each instruction, which takes it a while to begin.
  */
 #define PROFILE_CALLS	6
+
+static void profile_map(int c, uint64_t start, char *ua)
+{
+	int i;
+
+	for (i = 0; i < PROFILE_CALLS; i++)
+		must("map", spapr_map(c, start + i * SZ_1G, ua, SZ_64K));
+}
+
+static void profile_unmap(int c, uint64_t start)
+{
+	int i;
+
+	for (i = 0; i < PROFILE_CALLS; i++)
+		must("unmap", spapr_unmap(c, start + i * SZ_1G, SZ_64K));
+}
 
 static void part_profile(void)
 {
 	uint64_t start;
 	struct box box;
 	char *ua;
-	int rep;
 
 	box_open(&box);
 	ua = buf_alloc(page_size, page_size);
 	*ua = 1;
 	must("register", spapr_register(box.c, ua, page_size));
 	must("create", spapr_create(box.c, SHIFT_64K, 16 * SZ_1G, 2, &start));
-	must("map", spapr_map(box.c, start, ua, SZ_64K));
-	must("unmap", spapr_unmap(box.c, start, SZ_64K));
+	profile_map(box.c, start, ua);
+	profile_unmap(box.c, start);
 	printf("profile: ready\n");
 	sleep(2);
-	for (rep = 0; rep < PROFILE_CALLS; rep++) {
-		must("map", spapr_map(box.c, start, ua, SZ_64K));
-		must("unmap", spapr_unmap(box.c, start, SZ_64K));
-	}
+	profile_map(box.c, start, ua);
+	profile_unmap(box.c, start);
 	printf("profile: done\n");
 	box_close(&box);
 }
