@@ -45,6 +45,7 @@
 #include <asm/tce.h>
 #include <asm/tce_check.h>
 #include <asm/tce_owner.h>
+#include <asm/tce_owner_rm.h>
 
 #include <trace/events/spapr_tce.h>
 
@@ -1139,6 +1140,58 @@ static bool unmap_at_once(struct iommu_table *tbl, unsigned long entry,
 
 	return done;
 }
+
+/* Lists */
+
+/**
+ * tce_list_begin - take a chunk to write what a list has for it
+ * @try: the operation; on the stack
+ * @tbl: the table, of an owner with registered memory
+ * @entry: first entry of the list that is in the chunk, with all memory that it
+ *	   takes, by tce_grow(). With more chunks, within a batch that
+ *	   tce_batch_begin() began for all of the list
+ * @spare: an array for the chunk, or NULL, which is seen to; for kfree()
+ *
+ * Context: May sleep. In rcu_read_lock() without preemption until tce_list_end().
+ * Return: 0, and tce_list_end() has to follow; -ENXIO if the window is being
+ *	   removed.
+ */
+int tce_list_begin(struct tce_try *try, struct iommu_table *tbl,
+		   unsigned long entry, struct tce_dense **spare)
+{
+	int ret;
+
+	if (!*spare)
+		*spare = tce_dense_alloc(GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+
+	for (;;) {
+		rcu_read_lock();
+		preempt_disable();
+		ret = tce_try_begin(try, tbl, entry, 1, false);
+		if (!ret)
+			return 0;
+		preempt_enable();
+		rcu_read_unlock();
+		if (ret != -EBUSY)
+			return ret;
+		cpu_relax();
+	}
+}
+EXPORT_SYMBOL_GPL(tce_list_begin);
+
+/**
+ * tce_list_end - kill what was changed, uncount what is gone, let go of a chunk
+ * @try: the operation
+ *
+ * Context: After tce_list_begin().
+ */
+void tce_list_end(struct tce_try *try)
+{
+	tce_try_end(try);
+	preempt_enable();
+	rcu_read_unlock();
+}
+EXPORT_SYMBOL_GPL(tce_list_end);
 
 /* For all callers */
 

@@ -13,16 +13,27 @@
  * mode by the caller's rcu_read_lock(), in real mode by tce_real_mode_srcu,
  * which the core took as it entered the guest.
  *
- * The order is this:
+ * Entries that are mapped to consecutive addresses, or unmapped, are changed by
  *   tce_try_begin()     takes the chunk
- *   tce_try_prepare()   for each piece: can it be mapped, or unmapped, in place
- *   tce_try_map(), tce_try_unmap()   for each piece, which cannot fail any more
+ *   tce_try_prepare()   can they be mapped, or unmapped, in place
+ *   tce_try_map(), tce_try_unmap()   which cannot fail any more
  *   tce_try_end()       kills, uncounts, lets go of the chunk
+ *
+ * A list, each entry of which is mapped to where it pleases, is changed by
+ *   tce_list_hold()     counts and translates all of it, or nothing
+ *   tce_try_begin()
+ *   tce_list_commit()   writes it, if it can be done in place
+ *   tce_try_end()
+ *   tce_list_release()  if it could not
+ * which is tce_try_list(). tce_owner.c does the same with waiting, for each of
+ * the chunks that a list is in, and with an array at hand. A list is one
+ * operation: all of it that is in a chunk is written under one lock of it.
  */
 
 #include <linux/export.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/string.h>
 
 #include <asm/iommu.h>
 #include <asm/mm_iommu.h>
@@ -35,6 +46,43 @@
 /* Runs that are translated at once; on the stack. */
 #define TCE_TRY_RUNS	4
 
+static __always_inline int begin(struct tce_try *try, struct iommu_table *tbl,
+				 unsigned long entry, bool real_mode)
+{
+	const struct iommu_table_ops *ops = tbl->it_ops;
+	unsigned long chunk = chunk_of(tbl, entry);
+	struct tce_owner *owner = tbl->it_owner;
+
+	if (real_mode && !ops->tce_kill_rm)
+		return -EOPNOTSUPP;
+
+	try->tbl = tbl;
+	try->owner = owner;
+	try->kill = real_mode ? ops->tce_kill_rm : ops->tce_kill;
+	try->chunk_entry = chunk_start(tbl, chunk);
+	try->kill_first = ULONG_MAX;
+	try->kill_end = 0;
+	try->region = NULL;
+	try->nr_gone = 0;
+	try->value = 0;
+	try->word = tce_view_word(&owner->view, chunk);
+	if (!try->word)
+		return 0;
+
+	if (!tce_chunk_trylock(try->word, &try->value))
+		return -EBUSY;
+
+	/* See map_in_chunk() in tce_owner.c. */
+	if (!try->value)
+		smp_mb(); /* with the one in tce_owner_close() */
+	if (READ_ONCE(owner->closed)) {
+		tce_chunk_release(try->word, try->value);
+		return -ENXIO;
+	}
+
+	return 0;
+}
+
 /**
  * tce_try_begin - begin an operation
  * @try: the operation; on the stack
@@ -45,47 +93,19 @@
  *
  * Context: Real mode, or in rcu_read_lock() without preemption until
  *	    tce_try_end().
- * Return: false if it can't be done this way, and that is all; otherwise
- *	   tce_try_end() has to follow.
+ * Return: 0, and tce_try_end() has to follow; or
+ *	   -EBUSY	the chunk is locked
+ *	   -ENXIO	the window is being removed
+ *	   -EOPNOTSUPP	can't be done this way
  */
-bool tce_try_begin(struct tce_try *try, struct iommu_table *tbl,
-		   unsigned long entry, unsigned long nr, bool real_mode)
+int tce_try_begin(struct tce_try *try, struct iommu_table *tbl,
+		  unsigned long entry, unsigned long nr, bool real_mode)
 {
-	const struct iommu_table_ops *ops = tbl->it_ops;
-	struct tce_owner *owner = tbl->it_owner;
-	unsigned long chunk = chunk_of(tbl, entry);
-
 	/* Several chunks would have to wait for others that work on them. */
-	if (!ops->is_grown || (real_mode && !ops->tce_kill_rm) ||
-	    chunk_of(tbl, entry + nr - 1) != chunk)
-		return false;
+	if (chunk_of(tbl, entry + nr - 1) != chunk_of(tbl, entry))
+		return -EOPNOTSUPP;
 
-	try->tbl = tbl;
-	try->owner = owner;
-	try->kill = real_mode ? ops->tce_kill_rm : ops->tce_kill;
-	try->chunk_entry = chunk_start(tbl, chunk);
-	try->nr_prepared = 0;
-	try->kill_first = ULONG_MAX;
-	try->kill_end = 0;
-	try->region = NULL;
-	try->nr_gone = 0;
-	try->value = 0;
-	try->word = tce_view_word(&owner->view, chunk);
-	if (!try->word)
-		return true;
-
-	if (!tce_chunk_trylock(try->word, &try->value))
-		return false;
-
-	/* See map_in_chunk() in tce_owner.c. */
-	if (!try->value)
-		smp_mb(); /* with the one in tce_owner_close() */
-	if (READ_ONCE(owner->closed)) {
-		tce_chunk_release(try->word, try->value);
-		return false;
-	}
-
-	return true;
+	return begin(try, tbl, entry, real_mode);
 }
 EXPORT_SYMBOL_GPL(tce_try_begin);
 
@@ -124,7 +144,8 @@ bool tce_is_contiguous(const struct iommu_table *tbl,
 	return true;
 }
 
-static bool is_in(const struct mm_iommu_region *region, unsigned long ua)
+static __always_inline bool is_in(const struct mm_iommu_region *region,
+				  unsigned long ua)
 {
 	return region && ua - region->ua < region->nr_pages << PAGE_SHIFT;
 }
@@ -165,15 +186,15 @@ static bool hold(struct tce_try *try, unsigned long ua, unsigned long nr,
 }
 
 /**
- * tce_try_prepare - make sure that a piece can be mapped or unmapped
+ * tce_try_prepare - make sure that entries can be mapped or unmapped
  * @try: the operation
  * @entry: first entry, among those that the operation began with
  * @nr: how many entries
  * @ua: userspace address of the first, aligned to an IOMMU page; if @perm
  * @perm: TCE_PCI_READ, TCE_PCI_WRITE or both; 0 to unmap
  *
- * To be called for all pieces before any is mapped or unmapped. Counts what is
- * to be mapped.
+ * To be called once before they are mapped or unmapped. Counts what is to be
+ * mapped.
  *
  * Context: As tce_try_begin().
  * Return: false if it can't be done this way: memory is not registered
@@ -182,6 +203,7 @@ static bool hold(struct tce_try *try, unsigned long ua, unsigned long nr,
 bool tce_try_prepare(struct tce_try *try, unsigned long entry,
 		     unsigned long nr, unsigned long ua, unsigned long perm)
 {
+	const struct iommu_table_ops *ops = try->tbl->it_ops;
 	struct tce_view *view = &try->owner->view;
 	struct tce_piece piece = {
 		.first	= entry - try->chunk_entry,
@@ -189,8 +211,8 @@ bool tce_try_prepare(struct tce_try *try, unsigned long entry,
 		.ua	= ua,
 	};
 
-	/* What a second piece finds is known only if any fits. */
-	if (try->nr_prepared++ && !tce_chunk_is_dense(try->value))
+	/* A hypervisor may refuse. */
+	if (!ops->is_grown)
 		return false;
 
 	if (!perm)
@@ -198,26 +220,12 @@ bool tce_try_prepare(struct tce_try *try, unsigned long entry,
 						    piece.first + nr - 1);
 
 	if (!try->word || tce_chunk_map_needs_dense(view, try->value, &piece) ||
-	    !try->tbl->it_ops->is_grown(try->tbl, entry, nr))
+	    !ops->is_grown(try->tbl, entry, nr))
 		return false;
 
 	return hold(try, ua, nr, perm);
 }
 EXPORT_SYMBOL_GPL(tce_try_prepare);
-
-/**
- * tce_try_release - undo tce_try_prepare() for a piece that is not to be mapped
- * @try: the operation
- * @ua: as given to tce_try_prepare()
- * @nr: as given to tce_try_prepare()
- *
- * Context: As tce_try_begin().
- */
-void tce_try_release(struct tce_try *try, unsigned long ua, unsigned long nr)
-{
-	mm_iommu_drop(find_region(try, ua), nr);
-}
-EXPORT_SYMBOL_GPL(tce_try_release);
 
 /* Clear was before; kill, then drop. */
 static void flush(struct tce_try *try)
@@ -263,19 +271,43 @@ static struct tce_gone *gone_for(struct tce_try *try, unsigned long ua)
 	return gone;
 }
 
-/* Remember whom to uncount for what the chunk's word says of these entries. */
+/* Remember whom to uncount for entries of an array, and return how many. */
+static unsigned long note_gone_dense(struct tce_try *try, const u64 *slot,
+				     unsigned long nr)
+{
+	unsigned long i = 0, total = 0, start, ua, bytes;
+
+	while (i < nr) {
+		const struct mm_iommu_region *region;
+		struct tce_gone *gone;
+
+		if (!slot[i]) {
+			while (i < nr && !slot[i])
+				i++;
+			continue;
+		}
+
+		gone = gone_for(try, slot[i] & ~TCE_DENSE_MAPPED);
+		region = gone->region;
+		/* Of no mapped entry is the word 0. */
+		ua = region->ua + 1;
+		bytes = region->nr_pages << PAGE_SHIFT;
+		for (start = i; i < nr && slot[i] - ua < bytes; i++)
+			;
+		gone->nr += i - start;
+		total += i - start;
+	}
+
+	return total;
+}
+
+/* Remember whom to uncount for what a run says of its entries. */
 static void note_gone(struct tce_try *try, unsigned int first,
 		      unsigned int last)
 {
 	const struct tce_view *view = &try->owner->view;
 	struct tce_piece piece;
 	struct tce_gone *gone;
-
-	if (first == last) {
-		if (tce_chunk_get(view, try->value, first, &piece.ua))
-			gone_for(try, piece.ua)->nr++;
-		return;
-	}
 
 	while (first <= last &&
 	       tce_chunk_next(view, try->value, first, last, &piece)) {
@@ -329,6 +361,25 @@ void tce_try_map(struct tce_try *try, unsigned long entry, unsigned long nr,
 }
 EXPORT_SYMBOL_GPL(tce_try_map);
 
+static void dense_unmap(struct tce_try *try, unsigned int first,
+			unsigned int last)
+{
+	u64 *slot = tce_chunk_dense(try->value)->ua;
+	unsigned long nr, was;
+
+	while (!slot[first]) {
+		if (first++ == last)
+			return;
+	}
+
+	nr = last - first + 1;
+	try->tbl->it_ops->clear_run(try->tbl, try->chunk_entry + first, nr);
+	note_changed(try, try->chunk_entry + first, nr);
+	was = note_gone_dense(try, slot + first, nr);
+	memset64(slot + first, 0, nr);
+	try->value = tce_chunk_add_used(try->value, -was);
+}
+
 /**
  * tce_try_unmap - unmap entries, whether mapped or not
  * @try: the operation
@@ -343,17 +394,17 @@ void tce_try_unmap(struct tce_try *try, unsigned long entry, unsigned long nr)
 	struct tce_view *view = &try->owner->view;
 	struct tce_piece piece;
 
+	if (tce_chunk_is_dense(try->value)) {
+		dense_unmap(try, first, last);
+		return;
+	}
+
 	if (!tce_chunk_next(view, try->value, first, last, &piece))
 		return;
 
-	first = piece.first;
-	if (!tce_chunk_is_dense(try->value))
-		last = first + piece.nr - 1;
-
-	entry = try->chunk_entry + first;
-	nr = last - first + 1;
-	try->tbl->it_ops->clear_run(try->tbl, entry, nr);
-	note_changed(try, entry, nr);
+	entry = try->chunk_entry + piece.first;
+	try->tbl->it_ops->clear_run(try->tbl, entry, piece.nr);
+	note_changed(try, entry, piece.nr);
 	note_gone(try, first, last);
 	try->value = tce_chunk_unmap(view, try->value, first, last, NULL);
 }
@@ -373,6 +424,488 @@ void tce_try_end(struct tce_try *try)
 		tce_chunk_release(try->word, try->value);
 }
 EXPORT_SYMBOL_GPL(tce_try_end);
+
+/* Lists */
+
+/* Uncount the entries of the first @nr addresses. */
+static void uncount(const struct mm_iommu *registry, const u64 *ua,
+		    unsigned long nr)
+{
+	struct mm_iommu_region *region = NULL;
+	unsigned long i, here = 0;
+
+	for (i = 0; i < nr; i++) {
+		if (!ua[i])
+			continue;
+		if (!is_in(region, ua[i])) {
+			if (region)
+				mm_iommu_drop(region, here);
+			region = mm_iommu_find(registry, ua[i]);
+			here = 0;
+		}
+		here++;
+	}
+	if (region)
+		mm_iommu_drop(region, here);
+}
+
+/* Uncount what was counted in the region, but turned out not to be in there. */
+static void leave_region(struct tce_walk *w, unsigned long i)
+{
+	unsigned long used = i - w->nr_unmapped - w->held_from;
+
+	if (!w->region || !w->hold)
+		return;
+
+	if ((w->perm & TCE_PCI_WRITE) && !READ_ONCE(w->region->written))
+		WRITE_ONCE(w->region->written, true);
+	if (used < w->held)
+		mm_iommu_drop(w->region, w->held - used);
+}
+
+/* Go to another region, counting all that is left, for it may be in there. */
+static bool enter_region(struct tce_walk *w, unsigned long i, unsigned long ua)
+{
+	leave_region(w, i);
+	w->region = mm_iommu_find(w->list->tbl->it_owner->registry, ua);
+	w->perm = 0;
+	w->run.nr_next = 0;
+	w->held = w->list->nr - i;
+	w->held_from = i - w->nr_unmapped;
+	if (w->region && w->hold && !mm_iommu_hold(w->region, w->held))
+		w->region = NULL;
+
+	return w->region;
+}
+
+/* The one IOMMU page at @ua, which is larger than a page. */
+static bool find_large(struct tce_walk *w, unsigned long ua)
+{
+	unsigned int nr_runs = 1, shift = w->list->tbl->it_page_shift;
+	struct tce_run run;
+
+	if (ua & ((1UL << shift) - 1) ||
+	    mm_iommu_end(w->region) - ua < 1UL << shift ||
+	    mm_iommu_translate(w->region, ua, shift, 1, &run, &nr_runs) != 1)
+		return false;
+
+	w->run.ua = ua;
+	w->run.bytes = PAGE_SIZE;
+	w->run.hpa = run.hpa;
+	w->run.nr_next = 0;
+
+	return true;
+}
+
+/**
+ * tce_walk_find - find the contiguous memory around an address
+ * @w: the walk; @run is filled in
+ * @i: which entry of the list
+ * @ua: its address, with or without permissions
+ *
+ * Context: As tce_list_hold().
+ * Return: false if it is not registered, or can't be an IOMMU page.
+ */
+bool tce_walk_find(struct tce_walk *w, unsigned long i, unsigned long ua)
+{
+	if (!is_in(w->region, ua) && !enter_region(w, i, ua))
+		return false;
+
+	if (mm_iommu_run_ahead(w->region, ua, &w->run))
+		return true;
+
+	if (w->list->tbl->it_page_shift > PAGE_SHIFT)
+		return find_large(w, ua & ~TCE_DENSE_MAPPED);
+
+	mm_iommu_run(w->region, ua, &w->run);
+
+	return true;
+}
+EXPORT_SYMBOL_GPL(tce_walk_find);
+
+/**
+ * tce_walk_end - be done with counting and translating a list
+ * @w: the walk
+ * @i: how many entries could be translated
+ *
+ * Context: As tce_list_hold().
+ * Return: true if it is all of them; otherwise nothing is counted any more.
+ */
+bool tce_walk_end(struct tce_walk *w, unsigned long i)
+{
+	struct tce_list *list = w->list;
+
+	leave_region(w, i);
+	list->nr_mapped = i - w->nr_unmapped;
+	if (i == list->nr)
+		return true;
+
+	if (w->hold)
+		uncount(list->tbl->it_owner->registry, list->ua, i);
+
+	return false;
+}
+EXPORT_SYMBOL_GPL(tce_walk_end);
+
+static bool translate(struct tce_list *list, bool hold)
+{
+	unsigned long first = 0, bytes = 0, delta = 0, i;
+	struct tce_walk w;
+
+	tce_walk_begin(&w, list, hold);
+	for (i = 0; i < list->nr; i++) {
+		u64 entry = list->ua[i];
+
+		list->tce[i] = 0;
+		if (!entry) {
+			w.nr_unmapped++;
+			continue;
+		}
+		if (entry - first >= bytes) {
+			if (!tce_walk_find(&w, i, entry))
+				break;
+			first = w.run.ua;
+			bytes = w.run.bytes;
+			delta = w.run.hpa - first;
+		}
+		w.perm |= entry;
+		list->tce[i] = entry + delta;
+	}
+
+	return tce_walk_end(&w, i);
+}
+
+/**
+ * tce_list_hold - count and translate entries that are about to be mapped
+ * @list: the list; @nr_mapped and @tce are filled in
+ *
+ * Context: Real mode, or in rcu_read_lock().
+ * Return: true; false, with nothing counted, if any of it is not registered, or
+ *	   an IOMMU page of it is not contiguous.
+ */
+bool tce_list_hold(struct tce_list *list)
+{
+	return translate(list, true);
+}
+EXPORT_SYMBOL_GPL(tce_list_hold);
+
+/**
+ * tce_list_translate - translate entries that are counted already
+ * @list: the list; @nr_mapped and @tce are filled in
+ *
+ * Context: In rcu_read_lock(). Cannot fail.
+ */
+void tce_list_translate(struct tce_list *list)
+{
+	translate(list, false);
+}
+EXPORT_SYMBOL_GPL(tce_list_translate);
+
+/**
+ * tce_list_release - uncount entries that were counted, but not mapped
+ * @list: the list
+ *
+ * Context: As tce_list_hold().
+ */
+void tce_list_release(const struct tce_list *list)
+{
+	uncount(list->tbl->it_owner->registry, list->ua, list->nr);
+}
+EXPORT_SYMBOL_GPL(tce_list_release);
+
+/* Is a list mapped to consecutive addresses, with the same permissions? */
+static bool is_run(const struct tce_list *list)
+{
+	unsigned long step = 1UL << list->tbl->it_page_shift, i;
+
+	for (i = 1; i < list->nr; i++) {
+		if (list->ua[i] != list->ua[i - 1] + step)
+			return false;
+	}
+
+	return true;
+}
+
+/*
+ * Have a word that says what the list does, once it is in there. False if that
+ * takes an array, and there is none.
+ */
+static bool make_room(struct tce_try *try, const struct tce_list *list,
+		      const struct tce_piece *piece, struct tce_dense **spare)
+{
+	struct tce_view *view = &try->owner->view;
+
+	if (tce_chunk_is_dense(try->value))
+		return true;
+
+	if (list->nr_mapped == list->nr && is_run(list) &&
+	    !tce_chunk_map_needs_dense(view, try->value, piece))
+		return true;
+
+	if (!spare || !*spare)
+		return false;
+
+	try->value = tce_chunk_to_dense(view, try->value, spare);
+
+	return true;
+}
+
+/* The hypervisor refused an entry: have all of the list unmapped. */
+static void clear_list(struct tce_try *try, const struct tce_list *list,
+		       struct tce_dense **spare)
+{
+	unsigned int first = list->entry - try->chunk_entry;
+	unsigned long was;
+	u64 *slot;
+
+	if (!tce_chunk_is_dense(try->value))
+		try->value = tce_chunk_to_dense(&try->owner->view, try->value,
+						spare);
+	slot = tce_chunk_dense(try->value)->ua + first;
+	try->tbl->it_ops->clear_run(try->tbl, list->entry, list->nr);
+	note_changed(try, list->entry, list->nr);
+	was = note_gone_dense(try, slot, list->nr);
+	memset64(slot, 0, list->nr);
+	try->value = tce_chunk_add_used(try->value, -was);
+	flush(try);
+	tce_list_release(list);
+}
+
+/* Enter a list in a dense chunk. */
+static void commit_dense(struct tce_try *try, const struct tce_list *list)
+{
+	u64 *slot = tce_chunk_dense(try->value)->ua + list->entry -
+		    try->chunk_entry;
+	unsigned long was = note_gone_dense(try, slot, list->nr);
+
+	tce_copy(slot, list->ua, list->nr);
+	try->value = tce_chunk_add_used(try->value, list->nr_mapped - was);
+}
+
+static __always_inline int commit(struct tce_try *try,
+				  const struct tce_list *list,
+				  struct tce_dense **spare)
+{
+	struct tce_view *view = &try->owner->view;
+	struct tce_piece piece = {
+		.first	= list->entry - try->chunk_entry,
+		.nr	= list->nr,
+		.ua	= list->ua[0] & ~TCE_DENSE_MAPPED,
+	};
+	int ret;
+
+	if (!list->nr_mapped &&
+	    !tce_chunk_unmap_needs_dense(try->value, piece.first,
+					 piece.first + piece.nr - 1)) {
+		tce_try_unmap(try, list->entry, list->nr);
+		return 0;
+	}
+
+	if (!try->word || !make_room(try, list, &piece, spare))
+		return -ENOMEM;
+
+	ret = try->tbl->it_ops->set_list(try->tbl, list->entry, list->tce,
+					 list->nr);
+	if (ret)
+		return ret;
+
+	note_changed(try, list->entry, list->nr);
+	if (tce_chunk_is_dense(try->value)) {
+		commit_dense(try, list);
+	} else {
+		note_gone(try, piece.first, piece.first + piece.nr - 1);
+		try->value = tce_chunk_map(view, try->value, &piece, NULL);
+	}
+
+	return 0;
+}
+
+/**
+ * tce_list_commit - write a list that was counted and translated
+ * @try: the operation, begun for a chunk that all of the list is in
+ * @list: the list; its counts are used up, but for -ENOMEM
+ * @spare: an array for the chunk, if it gets dense; *@spare is NULL then
+ *
+ * Context: As tce_try_begin().
+ * Return: 0; -ENOMEM, with nothing changed, if tce_grow() was not called for all
+ *	   of it; -EIO, with all of it unmapped, if the hypervisor refused it.
+ */
+int tce_list_commit(struct tce_try *try, const struct tce_list *list,
+		    struct tce_dense **spare)
+{
+	int ret = commit(try, list, spare);
+
+	if (ret == -EIO)
+		clear_list(try, list, spare);
+
+	return ret;
+}
+EXPORT_SYMBOL_GPL(tce_list_commit);
+
+/* Write a list that was counted; false, with nothing changed, if it can't be. */
+static bool try_list(const struct tce_list *list,
+				     bool real_mode)
+{
+	struct tce_try try __uninitialized;
+	bool ok;
+
+	if (begin(&try, list->tbl, list->entry, real_mode))
+		return false;
+
+	ok = !commit(&try, list, NULL);
+	tce_try_end(&try);
+
+	return ok;
+}
+
+/**
+ * tce_try_list - write a list that was counted, if nothing is in the way
+ * @list: the list
+ * @real_mode: in real mode
+ *
+ * Context: Real mode, or in rcu_read_lock() without preemption.
+ * Return: false, with nothing changed and nothing counted any more, if it can't
+ *	   be done this way: the table or the view would have to grow, the list
+ *	   is in several chunks, or its chunk is locked.
+ */
+bool tce_try_list(const struct tce_list *list, bool real_mode)
+{
+	struct iommu_table *tbl = list->tbl;
+
+	/* A hypervisor may refuse. */
+	if (tbl->it_ops->is_grown &&
+	    chunk_of(tbl, list->entry + list->nr - 1) ==
+	    chunk_of(tbl, list->entry) && try_list(list, real_mode))
+		return true;
+
+	tce_list_release(list);
+
+	return false;
+}
+EXPORT_SYMBOL_GPL(tce_try_list);
+
+/*
+ * Map a counted entry to @ua, which as a TCE is @tce; its chunk is locked. Says
+ * what it was mapped to, 0 if it was not, and kills it. False, with nothing
+ * changed, if that takes memory.
+ */
+static __always_inline bool map_one(struct iommu_table *tbl,
+				    unsigned long entry, unsigned long *value,
+				    u64 ua, u64 tce, bool real_mode,
+				    unsigned long *old)
+{
+	const struct iommu_table_ops *ops = tbl->it_ops;
+	unsigned int i = index_in_chunk(tbl, entry);
+	unsigned long new = *value;
+	u64 *slot = NULL;
+
+	if (tce_chunk_is_dense(new)) {
+		slot = &tce_chunk_dense(new)->ua[i];
+		*old = *slot;
+		new = tce_chunk_add_used(new, !*old);
+	} else if (!tce_chunk_run_one(&tbl->it_owner->view, &new, i,
+				      ua & ~TCE_DENSE_MAPPED, old)) {
+		return false;
+	}
+
+	if (ops->set_list(tbl, entry, &tce, 1))
+		return false;
+
+	if (slot)
+		*slot = ua;
+	*value = new;
+	if (real_mode)
+		ops->tce_kill_rm(tbl, entry, 1);
+	else if (ops->tce_kill)
+		ops->tce_kill(tbl, entry, 1);
+
+	return true;
+}
+
+/* As begin() and try_list(), for a counted entry. */
+static __always_inline bool try_one(struct iommu_table *tbl,
+				    unsigned long entry, u64 ua, u64 tce,
+				    bool real_mode, unsigned long *old)
+{
+	struct tce_owner *owner = tbl->it_owner;
+	unsigned long *word, value;
+	bool ok = false;
+
+	word = tce_view_word(&owner->view, chunk_of(tbl, entry));
+	if (!word || !tce_chunk_trylock(word, &value))
+		return false;
+
+	if (!value)
+		smp_mb(); /* with the one in tce_owner_close() */
+	if (!READ_ONCE(owner->closed))
+		ok = map_one(tbl, entry, &value, ua, tce, real_mode, old);
+	tce_chunk_release(word, value);
+
+	return ok;
+}
+
+/**
+ * tce_try_one - map one entry, if nothing is in the way
+ * @tbl: the table, of an owner with registered memory
+ * @entry: the entry, in the table
+ * @ua: userspace address, aligned to an IOMMU page, with permission bits
+ * @real_mode: in real mode
+ *
+ * What tce_list_hold() and tce_try_list() do, without detours.
+ *
+ * Context: Real mode, or in rcu_read_lock() without preemption.
+ * Return: as tce_try_list(), and also false if memory is not registered.
+ */
+bool tce_try_one(struct iommu_table *tbl, unsigned long entry, u64 ua,
+		 bool real_mode)
+{
+	const struct iommu_table_ops *ops = tbl->it_ops;
+	const struct mm_iommu *registry = tbl->it_owner->registry;
+	struct mm_iommu_region *region;
+	unsigned long old, tce;
+
+	/* A hypervisor may refuse, and large pages may not be contiguous. */
+	if (!ops->is_grown || tbl->it_page_shift > PAGE_SHIFT ||
+	    (real_mode && !ops->tce_kill_rm))
+		return false;
+
+	region = mm_iommu_find(registry, ua);
+	if (!region || !mm_iommu_hold(region, 1))
+		return false;
+
+	if ((ua & TCE_PCI_WRITE) && !READ_ONCE(region->written))
+		WRITE_ONCE(region->written, true);
+	tce = mm_iommu_hpa(region, ua);
+	if (!try_one(tbl, entry, ua, tce, real_mode, &old)) {
+		mm_iommu_drop(region, 1);
+		return false;
+	}
+
+	/* Killed: what it was mapped to can be uncounted. */
+	if (!old)
+		return true;
+	if (!is_in(region, old))
+		region = mm_iommu_find(registry, old);
+	mm_iommu_drop(region, 1);
+
+	return true;
+}
+EXPORT_SYMBOL_GPL(tce_try_one);
+
+/**
+ * tce_chunk_left - how many entries from one on are in its chunk
+ * @tbl: the table
+ * @entry: the entry
+ *
+ * Context: Any.
+ * Return: how many, as if the table did not end.
+ */
+unsigned long tce_chunk_left(const struct iommu_table *tbl,
+			     unsigned long entry)
+{
+	return TCE_CHUNK_ENTRIES - index_in_chunk(tbl, entry);
+}
+EXPORT_SYMBOL_GPL(tce_chunk_left);
 
 /**
  * tce_rm_memory - where registered memory of a table's owner can be read

@@ -28,72 +28,53 @@
 
 #include "tce_view.h"
 
-#define WORD_LOCK_BIT	0
-#define WORD_LOCK	BIT(WORD_LOCK_BIT)
-#define KIND_MASK	(3UL << 1)
-#define KIND_RUN	BIT(1)
-#define KIND_DENSE	(2UL << 1)
-#define FIRST_SHIFT	3
-#define LAST_SHIFT	(FIRST_SHIFT + TCE_CHUNK_SHIFT)
-#define ADDR_SHIFT	(LAST_SHIFT + TCE_CHUNK_SHIFT)
 #define INDEX_MASK	(TCE_CHUNK_ENTRIES - 1)
 #define USED_MASK	((1UL << (2 * TCE_CHUNK_SHIFT)) - 1)
-#define ADDR_UNIT_SHIFT	12
 
 /* What tce_view_max_bytes() charges. */
 static_assert(TCE_CHUNK_ENTRIES == 1024 && sizeof(struct tce_dense) == 8192);
 static_assert(TCE_NODE_SLOTS == 512 && sizeof(struct tce_node) == 4096);
 /* Userspace and physical addresses are below 2^52. */
-static_assert(ADDR_SHIFT + 52 - ADDR_UNIT_SHIFT <= BITS_PER_LONG);
+static_assert(TCE_WORD_ADDR_SHIFT + 52 - TCE_WORD_ADDR_UNIT <= BITS_PER_LONG);
 
 static unsigned long run_word(unsigned int first, unsigned int last,
 			      unsigned long ua)
 {
-	return KIND_RUN | (unsigned long)first << FIRST_SHIFT |
-	       (unsigned long)last << LAST_SHIFT |
-	       ua >> ADDR_UNIT_SHIFT << ADDR_SHIFT;
+	return TCE_WORD_RUN | (unsigned long)first << TCE_WORD_FIRST_SHIFT |
+	       (unsigned long)last << TCE_WORD_LAST_SHIFT |
+	       ua >> TCE_WORD_ADDR_UNIT << TCE_WORD_ADDR_SHIFT;
 }
 
 static bool is_run(unsigned long value)
 {
-	return (value & KIND_MASK) == KIND_RUN;
-}
-
-static bool is_dense(unsigned long value)
-{
-	return (value & KIND_MASK) == KIND_DENSE;
+	return (value & TCE_WORD_KIND_MASK) == TCE_WORD_RUN;
 }
 
 static unsigned int run_first(unsigned long value)
 {
-	return (value >> FIRST_SHIFT) & INDEX_MASK;
+	return (value >> TCE_WORD_FIRST_SHIFT) & INDEX_MASK;
 }
 
 static unsigned int run_last(unsigned long value)
 {
-	return (value >> LAST_SHIFT) & INDEX_MASK;
+	return (value >> TCE_WORD_LAST_SHIFT) & INDEX_MASK;
 }
 
 static unsigned long word_addr(unsigned long value)
 {
-	return value >> ADDR_SHIFT << ADDR_UNIT_SHIFT;
+	return value >> TCE_WORD_ADDR_SHIFT << TCE_WORD_ADDR_UNIT;
 }
 
 static unsigned long dense_word(const struct tce_dense *dense,
 				unsigned int used)
 {
-	return KIND_DENSE | (unsigned long)used << FIRST_SHIFT |
-	       __pa(dense) >> ADDR_UNIT_SHIFT << ADDR_SHIFT;
-}
-
-static struct tce_dense *dense_of(unsigned long value)
-{
-	return __va(word_addr(value));
+	return TCE_WORD_DENSE | (unsigned long)used << TCE_WORD_FIRST_SHIFT |
+	       __pa(dense) >> TCE_WORD_ADDR_UNIT << TCE_WORD_ADDR_SHIFT;
 }
 
 static unsigned int dense_used(unsigned long value)
 {
-	return (value >> FIRST_SHIFT) & USED_MASK;
+	return (value >> TCE_WORD_FIRST_SHIFT) & USED_MASK;
 }
 
 /* Address that entry @i would have if the run went on to there. */
@@ -119,12 +100,6 @@ static void node_free(struct tce_view *view, struct tce_node *node)
 {
 	atomic_long_dec(&view->nr_nodes);
 	kfree(node);
-}
-
-/* Where @chunk is found in a node of level @level, 0 being the lowest. */
-static unsigned long node_index(unsigned long chunk, unsigned int level)
-{
-	return (chunk >> (level * TCE_NODE_SHIFT)) & (TCE_NODE_SLOTS - 1);
 }
 
 /**
@@ -160,8 +135,8 @@ static void node_destroy(struct tce_view *view, struct tce_node *node,
 	for (i = 0; i < TCE_NODE_SLOTS; i++) {
 		if (level && node->slot[i].node)
 			node_destroy(view, node->slot[i].node, level - 1);
-		else if (!level && is_dense(node->slot[i].word))
-			kfree(dense_of(node->slot[i].word));
+		else if (!level && tce_chunk_is_dense(node->slot[i].word))
+			kfree(tce_chunk_dense(node->slot[i].word));
 	}
 
 	node_free(view, node);
@@ -178,29 +153,6 @@ void tce_view_destroy(struct tce_view *view)
 	if (view->root)
 		node_destroy(view, view->root, view->depth - 1);
 	view->root = NULL;
-}
-
-/**
- * tce_view_word - the word of a chunk
- * @view: the view
- * @chunk: the chunk
- *
- * Context: Any, real mode included; lock-free.
- * Return: the word, which stays where it is as long as the view lives; NULL if
- *	   it does not exist yet, so that the chunk is empty.
- */
-unsigned long *tce_view_word(struct tce_view *view, unsigned long chunk)
-{
-	struct tce_node *node = view->root;
-	unsigned int level;
-
-	for (level = view->depth - 1; level; level--) {
-		node = READ_ONCE(node->slot[node_index(chunk, level)].node);
-		if (!node)
-			return NULL;
-	}
-
-	return &node->slot[node_index(chunk, 0)].word;
 }
 
 /**
@@ -227,7 +179,7 @@ again:
 	for (level = view->depth - 1; level; level--) {
 		unsigned int span_shift = level * TCE_NODE_SHIFT;
 
-		node = READ_ONCE(node->slot[node_index(chunk, level)].node);
+		node = READ_ONCE(node->slot[tce_node_index(chunk, level)].node);
 		if (!node) {
 			chunk = ((chunk >> span_shift) + 1) << span_shift;
 			goto again;
@@ -282,7 +234,7 @@ int tce_view_grow(struct tce_view *view, unsigned long chunk)
 	unsigned int level;
 
 	for (level = view->depth - 1; level; level--) {
-		slot = &node->slot[node_index(chunk, level)].node;
+		slot = &node->slot[tce_node_index(chunk, level)].node;
 		node = READ_ONCE(*slot);
 		if (node)
 			continue;
@@ -329,45 +281,14 @@ struct tce_dense *tce_dense_alloc(gfp_t gfp)
 unsigned long tce_chunk_lock(unsigned long *word)
 {
 	preempt_disable();
-	while (test_and_set_bit_lock(WORD_LOCK_BIT, word)) {
+	while (test_and_set_bit_lock(TCE_WORD_LOCK_BIT, word)) {
 		preempt_enable();
-		while (READ_ONCE(*word) & WORD_LOCK)
+		while (READ_ONCE(*word) & TCE_WORD_LOCK)
 			cpu_relax();
 		preempt_disable();
 	}
 
-	return READ_ONCE(*word) & ~WORD_LOCK;
-}
-
-/**
- * tce_chunk_trylock - take a chunk if it is free
- * @word: the chunk's word
- * @value: where what the word says goes
- *
- * Context: Real mode, or without preemption.
- * Return: true if it was taken.
- */
-bool tce_chunk_trylock(unsigned long *word, unsigned long *value)
-{
-	if (test_and_set_bit_lock(WORD_LOCK_BIT, word))
-		return false;
-
-	*value = READ_ONCE(*word) & ~WORD_LOCK;
-
-	return true;
-}
-
-/**
- * tce_chunk_release - let go of a chunk that tce_chunk_trylock() took
- * @word: the chunk's word
- * @value: what it says from now on
- *
- * Context: As tce_chunk_trylock().
- */
-void tce_chunk_release(unsigned long *word, unsigned long value)
-{
-	/* Pairs with whoever takes the bit next. */
-	smp_store_release(word, value);
+	return READ_ONCE(*word) & ~TCE_WORD_LOCK;
 }
 
 /**
@@ -388,7 +309,7 @@ static bool dense_next(const struct tce_view *view, unsigned long value,
 		       unsigned int first, unsigned int last,
 		       struct tce_piece *piece)
 {
-	const u64 *ua = dense_of(value)->ua;
+	const u64 *ua = tce_chunk_dense(value)->ua;
 	unsigned long step = 1UL << view->page_shift;
 	unsigned int i = first, end;
 
@@ -397,7 +318,8 @@ static bool dense_next(const struct tce_view *view, unsigned long value,
 	if (i > last)
 		return false;
 
-	for (end = i + 1; end <= last && ua[end] == ua[end - 1] + step; end++)
+	for (end = i + 1; end <= last && (ua[end] | TCE_DENSE_MAPPED) ==
+	     (ua[end - 1] | TCE_DENSE_MAPPED) + step; end++)
 		;
 
 	piece->first = i;
@@ -422,7 +344,7 @@ bool tce_chunk_next(const struct tce_view *view, unsigned long value,
 		    unsigned int first, unsigned int last,
 		    struct tce_piece *piece)
 {
-	if (is_dense(value))
+	if (tce_chunk_is_dense(value))
 		return dense_next(view, value, first, last, piece);
 
 	if (!is_run(value))
@@ -453,8 +375,8 @@ bool tce_chunk_next(const struct tce_view *view, unsigned long value,
 bool tce_chunk_get(const struct tce_view *view, unsigned long value,
 		   unsigned int i, unsigned long *ua)
 {
-	if (is_dense(value)) {
-		u64 entry = dense_of(value)->ua[i];
+	if (tce_chunk_is_dense(value)) {
+		u64 entry = tce_chunk_dense(value)->ua[i];
 
 		*ua = entry & ~TCE_DENSE_MAPPED;
 		return entry;
@@ -463,18 +385,6 @@ bool tce_chunk_get(const struct tce_view *view, unsigned long value,
 	*ua = run_addr(view, value, i);
 
 	return is_run(value) && i >= run_first(value) && i <= run_last(value);
-}
-
-/**
- * tce_chunk_is_dense - does a chunk have an array
- * @value: what its word says
- *
- * Context: Any, real mode included.
- * Return: true if so.
- */
-bool tce_chunk_is_dense(unsigned long value)
-{
-	return is_dense(value);
 }
 
 static unsigned int dense_within(const struct tce_dense *dense,
@@ -516,8 +426,8 @@ unsigned int tce_chunk_count(const struct tce_view *view, unsigned long value,
 	struct tce_piece piece;
 	unsigned long fit;
 
-	if (is_dense(value))
-		return dense_within(dense_of(value), first, last, ua, ua_bytes);
+	if (tce_chunk_is_dense(value))
+		return dense_within(tce_chunk_dense(value), first, last, ua, ua_bytes);
 
 	if (!tce_chunk_next(view, value, *first, last, &piece)) {
 		*first = last + 1;
@@ -615,21 +525,30 @@ static unsigned int dense_count(const struct tce_dense *dense,
 	return nr;
 }
 
-/* Turn a run into the dense form, in the caller's spare array. */
-static unsigned long run_to_dense(struct tce_view *view, unsigned long value,
-				  struct tce_dense **spare)
+/**
+ * tce_chunk_to_dense - turn a chunk that is not dense into one that is
+ * @view: the view
+ * @value: what the word of the chunk says; the chunk is locked
+ * @spare: the array to use, not NULL; NULL on return
+ *
+ * Context: Any, real mode included. Cannot fail.
+ * Return: what the word has to say.
+ */
+unsigned long tce_chunk_to_dense(struct tce_view *view, unsigned long value,
+				 struct tce_dense **spare)
 {
-	struct tce_piece piece = {
-		.first	= run_first(value),
-		.nr	= run_last(value) - run_first(value) + 1,
-		.ua	= word_addr(value),
-	};
 	struct tce_dense *dense = *spare;
+	struct tce_piece piece = { 0 };
 
 	*spare = NULL;
 	memset(dense, 0, sizeof(*dense));
-	dense_fill(view, dense, &piece);
 	atomic_long_inc(&view->nr_dense);
+	if (is_run(value)) {
+		piece.first = run_first(value);
+		piece.nr = run_last(value) - run_first(value) + 1;
+		piece.ua = word_addr(value);
+		dense_fill(view, dense, &piece);
+	}
 
 	return dense_word(dense, piece.nr);
 }
@@ -638,12 +557,12 @@ static unsigned long run_to_dense(struct tce_view *view, unsigned long value,
 static void give_back(struct tce_view *view, unsigned long value,
 		      struct tce_dense **spare)
 {
-	if (!is_dense(value))
+	if (!tce_chunk_is_dense(value))
 		return;
 
 	atomic_long_dec(&view->nr_dense);
 	kfree(*spare);
-	*spare = dense_of(value);
+	*spare = tce_chunk_dense(value);
 }
 
 static unsigned long dense_map(struct tce_view *view, unsigned long value,
@@ -651,7 +570,7 @@ static unsigned long dense_map(struct tce_view *view, unsigned long value,
 			       struct tce_dense **spare)
 {
 	unsigned int used = dense_used(value), was;
-	struct tce_dense *dense = dense_of(value);
+	struct tce_dense *dense = tce_chunk_dense(value);
 	struct tce_piece all;
 
 	was = dense_count(dense, piece->first, piece_last(piece));
@@ -690,19 +609,19 @@ unsigned long tce_chunk_map(struct tce_view *view, unsigned long value,
 	unsigned int first = piece->first, last = piece_last(piece);
 
 	if (first == 0 && last == TCE_CHUNK_ENTRIES - 1 &&
-	    (spare || !is_dense(value))) {
+	    (spare || !tce_chunk_is_dense(value))) {
 		give_back(view, value, spare);
 		return run_word(first, last, piece->ua);
 	}
 
-	if (is_dense(value))
+	if (tce_chunk_is_dense(value))
 		return dense_map(view, value, piece, spare);
 
 	if (!is_run(value) || piece_covers_run(piece, value))
 		return run_word(first, last, piece->ua);
 
 	if (!run_can_take(view, value, piece))
-		return dense_map(view, run_to_dense(view, value, spare), piece,
+		return dense_map(view, tce_chunk_to_dense(view, value, spare), piece,
 				 spare);
 
 	first = min(first, run_first(value));
@@ -715,7 +634,7 @@ static unsigned long dense_unmap(struct tce_view *view, unsigned long value,
 				 unsigned int first, unsigned int last,
 				 struct tce_dense **spare)
 {
-	struct tce_dense *dense = dense_of(value);
+	struct tce_dense *dense = tce_chunk_dense(value);
 	unsigned int used;
 
 	used = dense_used(value) - dense_count(dense, first, last);
@@ -745,9 +664,9 @@ unsigned long tce_chunk_unmap(struct tce_view *view, unsigned long value,
 			      struct tce_dense **spare)
 {
 	if (tce_chunk_unmap_needs_dense(value, first, last))
-		value = run_to_dense(view, value, spare);
+		value = tce_chunk_to_dense(view, value, spare);
 
-	if (is_dense(value))
+	if (tce_chunk_is_dense(value))
 		return dense_unmap(view, value, first, last, spare);
 
 	if (!is_run(value) || first > run_last(value) ||
@@ -782,7 +701,7 @@ static void count_node(const struct tce_node *node, unsigned int level,
 			unsigned long value = READ_ONCE(node->slot[i].word);
 
 			use->runs += is_run(value);
-			use->dense += is_dense(value);
+			use->dense += tce_chunk_is_dense(value);
 		}
 	}
 	cond_resched();
@@ -806,14 +725,15 @@ void tce_view_use(const struct tce_view *view, struct tce_view_use *use)
 static const char *dense_fault(const struct tce_view *view, unsigned long value,
 			       unsigned long nr_entries)
 {
-	unsigned long mask = (1UL << view->page_shift) - 1, i;
+	unsigned long mask = (1UL << view->page_shift) - 1, bits, i;
 	const u64 *ua = dense_of(value)->ua;
 
 	if (!word_addr(value) || !pfn_valid(word_addr(value) >> PAGE_SHIFT))
 		return "has an array that is no memory";
 
 	for (i = 0; i < TCE_CHUNK_ENTRIES; i++) {
-		if (ua[i] && (ua[i] & mask) != TCE_DENSE_MAPPED)
+		bits = ua[i] & mask;
+		if (ua[i] && (!bits || bits & ~TCE_DENSE_MAPPED))
 			return "has a malformed address";
 		if (ua[i] && i >= nr_entries)
 			return "has entries behind the window";
@@ -842,7 +762,7 @@ const char *tce_chunk_fault(const struct tce_view *view, unsigned long value,
 	if (value & WORD_LOCK)
 		return "is locked";
 
-	if (is_dense(value))
+	if (tce_chunk_is_dense(value))
 		return dense_fault(view, value, nr_entries);
 
 	if (!is_run(value))

@@ -24,10 +24,23 @@
 #define _POWERPC_TCE_VIEW_H
 
 #include <linux/atomic.h>
+#include <linux/bitops.h>
+#include <linux/mm.h>
 #include <linux/types.h>
 
 #define TCE_CHUNK_SHIFT		10
 #define TCE_CHUNK_ENTRIES	(1UL << TCE_CHUNK_SHIFT)
+
+/* The word of a chunk. */
+#define TCE_WORD_LOCK_BIT	0
+#define TCE_WORD_LOCK		BIT(TCE_WORD_LOCK_BIT)
+#define TCE_WORD_KIND_MASK	(3UL << 1)
+#define TCE_WORD_RUN		BIT(1)
+#define TCE_WORD_DENSE		(2UL << 1)
+#define TCE_WORD_FIRST_SHIFT	3
+#define TCE_WORD_LAST_SHIFT	(TCE_WORD_FIRST_SHIFT + TCE_CHUNK_SHIFT)
+#define TCE_WORD_ADDR_SHIFT	(TCE_WORD_LAST_SHIFT + TCE_CHUNK_SHIFT)
+#define TCE_WORD_ADDR_UNIT	12
 
 /* Words or pointers of one 4 KiB node of the tree of words. */
 #define TCE_NODE_SHIFT		9
@@ -35,13 +48,14 @@
 
 /**
  * struct tce_dense - the array of a dense chunk
- * @ua: userspace address of each entry with TCE_DENSE_MAPPED set, or 0
+ * @ua: userspace address of each entry with one or both bits of
+ *	TCE_DENSE_MAPPED set, which does not matter; or 0
  */
 struct tce_dense {
 	u64 ua[TCE_CHUNK_ENTRIES];
 };
 
-#define TCE_DENSE_MAPPED	1UL
+#define TCE_DENSE_MAPPED	3UL
 
 /**
  * struct tce_node - a node of the tree of chunk words
@@ -99,7 +113,6 @@ struct tce_piece {
 int tce_view_init(struct tce_view *view, unsigned long nr_entries,
 		  unsigned int page_shift);
 void tce_view_destroy(struct tce_view *view);
-unsigned long *tce_view_word(struct tce_view *view, unsigned long chunk);
 unsigned long tce_view_skip(struct tce_view *view, unsigned long chunk);
 unsigned long tce_view_next_used(struct tce_view *view, unsigned long chunk,
 				 unsigned long last);
@@ -108,8 +121,6 @@ void tce_view_use(const struct tce_view *view, struct tce_view_use *use);
 struct tce_dense *tce_dense_alloc(gfp_t gfp);
 
 unsigned long tce_chunk_lock(unsigned long *word);
-bool tce_chunk_trylock(unsigned long *word, unsigned long *value);
-void tce_chunk_release(unsigned long *word, unsigned long value);
 void tce_chunk_unlock(unsigned long *word, unsigned long value);
 
 bool tce_chunk_next(const struct tce_view *view, unsigned long value,
@@ -117,7 +128,6 @@ bool tce_chunk_next(const struct tce_view *view, unsigned long value,
 		    struct tce_piece *piece);
 bool tce_chunk_get(const struct tce_view *view, unsigned long value,
 		   unsigned int i, unsigned long *ua);
-bool tce_chunk_is_dense(unsigned long value);
 unsigned int tce_chunk_count(const struct tce_view *view, unsigned long value,
 			     unsigned int *first, unsigned int last,
 			     unsigned long ua, unsigned long ua_bytes);
@@ -126,6 +136,8 @@ bool tce_chunk_map_needs_dense(const struct tce_view *view,
 			       const struct tce_piece *piece);
 bool tce_chunk_unmap_needs_dense(unsigned long value, unsigned int first,
 				 unsigned int last);
+unsigned long tce_chunk_to_dense(struct tce_view *view, unsigned long value,
+				 struct tce_dense **spare);
 unsigned long tce_chunk_map(struct tce_view *view, unsigned long value,
 			    const struct tce_piece *piece,
 			    struct tce_dense **spare);
@@ -134,5 +146,163 @@ unsigned long tce_chunk_unmap(struct tce_view *view, unsigned long value,
 			      struct tce_dense **spare);
 const char *tce_chunk_fault(const struct tce_view *view, unsigned long value,
 			    unsigned long nr_entries);
+
+/* Where @chunk is found in a node of level @level, 0 being the lowest. */
+static __always_inline unsigned long tce_node_index(unsigned long chunk,
+						    unsigned int level)
+{
+	return (chunk >> (level * TCE_NODE_SHIFT)) & (TCE_NODE_SLOTS - 1);
+}
+
+/**
+ * tce_view_word - the word of a chunk
+ * @view: the view
+ * @chunk: the chunk
+ *
+ * Context: Any, real mode included; lock-free.
+ * Return: the word, which stays where it is as long as the view lives; NULL if
+ *	   it does not exist yet, so that the chunk is empty.
+ */
+static __always_inline unsigned long *tce_view_word(struct tce_view *view,
+						    unsigned long chunk)
+{
+	struct tce_node *node = view->root;
+	unsigned int level;
+
+	for (level = view->depth - 1; level; level--) {
+		node = READ_ONCE(node->slot[tce_node_index(chunk, level)].node);
+		if (!node)
+			return NULL;
+	}
+
+	return &node->slot[tce_node_index(chunk, 0)].word;
+}
+
+/**
+ * tce_chunk_trylock - take a chunk if it is free
+ * @word: the chunk's word
+ * @value: where what the word says goes
+ *
+ * Context: Real mode, or without preemption.
+ * Return: true if it was taken.
+ */
+static __always_inline bool tce_chunk_trylock(unsigned long *word,
+					      unsigned long *value)
+{
+	if (test_and_set_bit_lock(TCE_WORD_LOCK_BIT, word))
+		return false;
+
+	*value = READ_ONCE(*word) & ~TCE_WORD_LOCK;
+
+	return true;
+}
+
+/**
+ * tce_chunk_release - let go of a chunk that tce_chunk_trylock() took
+ * @word: the chunk's word
+ * @value: what it says from now on
+ *
+ * Context: As tce_chunk_trylock().
+ */
+static __always_inline void tce_chunk_release(unsigned long *word,
+					      unsigned long value)
+{
+	/* Pairs with whoever takes the bit next. */
+	smp_store_release(word, value);
+}
+
+/**
+ * tce_chunk_is_dense - does a chunk have an array
+ * @value: what its word says
+ *
+ * Context: Any, real mode included.
+ * Return: true if so.
+ */
+static __always_inline bool tce_chunk_is_dense(unsigned long value)
+{
+	return (value & TCE_WORD_KIND_MASK) == TCE_WORD_DENSE;
+}
+
+/**
+ * tce_chunk_dense - the array of a dense chunk
+ * @value: what its word says; the chunk is locked
+ *
+ * Context: Any, real mode included.
+ * Return: the array.
+ */
+static __always_inline struct tce_dense *tce_chunk_dense(unsigned long value)
+{
+	return __va(value >> TCE_WORD_ADDR_SHIFT << TCE_WORD_ADDR_UNIT);
+}
+
+/**
+ * tce_chunk_add_used - have counted what changed in the array of a dense chunk
+ * @value: what its word says; the chunk is locked
+ * @nr: how many more entries are mapped than before
+ *
+ * Context: Any, real mode included.
+ * Return: what the word has to say.
+ */
+static __always_inline unsigned long tce_chunk_add_used(unsigned long value,
+							long nr)
+{
+	return value + ((unsigned long)nr << TCE_WORD_FIRST_SHIFT);
+}
+
+/**
+ * tce_chunk_run_one - have one entry mapped in a chunk that is not dense
+ * @view: the view
+ * @value: in: what the chunk's word says; out: what it has to say
+ * @i: the entry, in its chunk
+ * @ua: userspace address that it is to be mapped to
+ * @old: where goes the address that it is mapped to, 0 if it is not
+ *
+ * As tce_chunk_map(), for what is done most.
+ *
+ * Context: Any, real mode included. The chunk is locked.
+ * Return: false, with nothing changed, if it takes an array.
+ */
+static __always_inline bool tce_chunk_run_one(const struct tce_view *view,
+					      unsigned long *value,
+					      unsigned long i, unsigned long ua,
+					      unsigned long *old)
+{
+	const unsigned long mask = TCE_CHUNK_ENTRIES - 1;
+	unsigned long first = *value >> TCE_WORD_FIRST_SHIFT & mask;
+	unsigned long last = *value >> TCE_WORD_LAST_SHIFT & mask;
+	unsigned long base, here;
+
+	base = *value >> TCE_WORD_ADDR_SHIFT << TCE_WORD_ADDR_UNIT;
+	here = base + ((i - first) << view->page_shift);
+	*old = 0;
+
+	if (!*value) {
+		first = i;
+		last = i;
+		base = ua;
+	} else if (i - first <= last - first) {
+		*old = here;
+		if (here == ua)
+			return true;
+		if (first != last)
+			return false;
+		base = ua;
+	} else if (here != ua) {
+		return false;
+	} else if (i == last + 1) {
+		last = i;
+	} else if (i + 1 == first) {
+		first = i;
+		base = ua;
+	} else {
+		return false;
+	}
+
+	*value = TCE_WORD_RUN | first << TCE_WORD_FIRST_SHIFT |
+		 last << TCE_WORD_LAST_SHIFT |
+		 base >> TCE_WORD_ADDR_UNIT << TCE_WORD_ADDR_SHIFT;
+
+	return true;
+}
 
 #endif /* _POWERPC_TCE_VIEW_H */

@@ -283,7 +283,47 @@ static void view_is_charged_for_all_it_can_become(struct kunit *test)
 			tce_view_max_bytes(1UL << 24));
 }
 
+/* The short way to map one entry does what the long one does, or nothing. */
+static void view_test_run_one(struct kunit *test)
+{
+	struct view_test *t = test->priv;
+	struct tce_view *view = &t->view;
+	struct rnd_state rnd;
+	unsigned int step;
+
+	prandom_seed_state(&rnd, 4711);
+	for (step = 0; step < NR_STEPS; step++) {
+		unsigned int first = prandom_u32_state(&rnd) % 1000;
+		unsigned long base = (1UL << 40) + ((unsigned long)first << 16);
+		struct tce_piece piece = { first, 1 + step % 8, base };
+		unsigned long value, new, old, was = 0;
+		bool fits;
+
+		value = step % 16 ? tce_chunk_map(view, 0, &piece, NULL) : 0;
+		piece.first = first + prandom_u32_state(&rnd) % 16;
+		piece.first -= min(piece.first, 4U);
+		piece.nr = 1;
+		piece.ua = (1UL << 40) + ((unsigned long)piece.first << 16);
+		if (step % 3 == 0)
+			piece.ua += 1UL << 16;
+
+		if (!tce_chunk_get(view, value, piece.first, &was))
+			was = 0;
+		fits = !tce_chunk_map_needs_dense(view, value, &piece);
+		new = value;
+		KUNIT_ASSERT_EQ(test, fits,
+				tce_chunk_run_one(view, &new, piece.first,
+						  piece.ua, &old));
+		if (fits) {
+			KUNIT_ASSERT_EQ(test, was, old);
+			value = tce_chunk_map(view, value, &piece, NULL);
+		}
+		KUNIT_ASSERT_EQ(test, value, new);
+	}
+}
+
 static struct kunit_case view_test_cases[] = {
+	KUNIT_CASE(view_test_run_one),
 	KUNIT_CASE(view_costs_a_word_in_order),
 	KUNIT_CASE(view_costs_a_word_again_out_of_order),
 	KUNIT_CASE(view_punches_a_hole),

@@ -4,8 +4,10 @@
  *
  * A hypercall is validated whole, with its list copied once, before anything
  * changes. Then all that can fail is done for all attached tables: entries are
- * counted in their regions, memory is allocated. What is left cannot fail, and
- * is one batch a table, with one invalidation.
+ * counted in their regions, memory is allocated. What is left cannot fail: it
+ * is done chunk by chunk of each table (see tce_view.h), with one invalidation
+ * for each. All that a list has for a chunk is written under one lock of it, so
+ * nothing comes in between.
  *
  * Most hypercalls are over before that, for they change what there is memory for
  * and nobody else is at: book3s_64_vio_try.h.
@@ -171,23 +173,6 @@ static long grow_pages(struct kvmppc_liobn *l, unsigned long index,
 		if (index >= last)
 			return H_SUCCESS;
 		index++;
-		cond_resched();
-	}
-}
-
-/* Write entries, the first @tce, each by @step more than the one before. */
-static void fill(struct kvmppc_liobn *l, unsigned long index, unsigned long nr,
-		 u64 tce, u64 step)
-{
-	for (;;) {
-		unsigned long n = liobn_in_page(index, nr);
-
-		kvmppc_liobn_fill(l, index, n, tce, step);
-		nr -= n;
-		if (!nr)
-			return;
-		index += n;
-		tce += n * step;
 		cond_resched();
 	}
 }
@@ -804,64 +789,101 @@ static const struct liobn_tables *tables_of(const struct kvmppc_liobn *l)
 	return srcu_dereference(l->tables, &l->kvm->srcu);
 }
 
-/* Uncount what hold_runs() counted of the first @nr_runs runs. */
-static void release_runs(const struct kvmppc_liobn *l, struct iommu_table *tbl,
-			 const struct guest_run *runs, unsigned int nr_runs)
-{
-	unsigned int i;
+/* What a guest's list is for one hardware table; in pieces, for it may be long */
+struct put {
+	const struct kvmppc_liobn *l;
+	struct liobn_list *list;
+	struct iommu_table *tbl;
+	unsigned int shift;
+	unsigned long entry;
+	unsigned long nr;
+};
 
-	for (i = 0; i < nr_runs; i++) {
-		if (runs[i].tce & TCE_PERM_MASK)
-			tce_release(tbl, runs[i].ua,
-				    runs[i].nr << liobn_sub_shift(l, tbl));
+static struct put put_of(const struct kvmppc_liobn *l, struct iommu_table *tbl,
+			 unsigned long first, unsigned long nr,
+			 struct liobn_list *list)
+{
+	unsigned int shift = liobn_sub_shift(l, tbl);
+	struct put put = {
+		.l	= l,
+		.list	= list,
+		.tbl	= tbl,
+		.shift	= shift,
+		.entry	= first << shift,
+		.nr	= nr << shift,
+	};
+
+	return put;
+}
+
+/* The next entries, at most @end, of a chunk: from the @i'th on. */
+static struct tce_list next_piece(const struct put *put, unsigned long i,
+				  unsigned long end)
+{
+	struct tce_list piece = {
+		.tbl	= put->tbl,
+		.entry	= put->entry + i,
+		.nr	= min3(end - i, TCE_TRY_MAX,
+			       tce_chunk_left(put->tbl, put->entry + i)),
+		.ua	= put->list->ua,
+		.tce	= put->list->hw_tce,
+	};
+
+	liobn_expand(put->l, kvm_memslots(put->l->kvm), put->list, put->shift,
+		     i, piece.nr);
+
+	return piece;
+}
+
+/* Uncount entries @i to @end - 1. */
+static void release(const struct put *put, unsigned long i, unsigned long end)
+{
+	while (i < end) {
+		struct tce_list piece = next_piece(put, i, end);
+
+		rcu_read_lock();
+		tce_list_release(&piece);
+		rcu_read_unlock();
+		i += piece.nr;
+		cond_resched();
 	}
 }
 
-/* Count all entries of what is to be mapped, or none. */
-static long hold_runs(const struct kvmppc_liobn *l, struct iommu_table *tbl,
-		      const struct guest_run *runs, unsigned int nr_runs)
+/* Count all entries, or none. */
+static bool hold(const struct put *put)
 {
-	unsigned int i;
+	unsigned long i = 0;
 
-	for (i = 0; i < nr_runs; i++) {
-		unsigned long perm = runs[i].tce & TCE_PERM_MASK;
+	while (i < put->nr) {
+		struct tce_list piece = next_piece(put, i, put->nr);
+		bool ok;
 
-		if (!perm)
-			continue;
-
-		if ((runs[i].ua & (IOMMU_PAGE_SIZE(tbl) - 1)) ||
-		    tce_hold(tbl, runs[i].ua,
-			     runs[i].nr << liobn_sub_shift(l, tbl), perm)) {
-			trace_spapr_tce_too_hard(l->number,
-						 SPAPR_TCE_NOT_REGISTERED);
-			release_runs(l, tbl, runs, i);
-			return H_TOO_HARD;
+		rcu_read_lock();
+		ok = tce_list_hold(&piece);
+		rcu_read_unlock();
+		if (!ok) {
+			release(put, 0, i);
+			return false;
 		}
+		i += piece.nr;
+		cond_resched();
 	}
 
-	return H_SUCCESS;
+	return true;
 }
 
-/* Have what it takes to write runs to one table, from @first on. */
-static long prepare_table(const struct kvmppc_liobn *l, struct iommu_table *tbl,
-			  unsigned long first, const struct guest_run *runs,
-			  unsigned int nr_runs)
+/* Have what it takes to write a list to one table. */
+static long prepare_table(const struct put *put)
 {
-	unsigned int shift = liobn_sub_shift(l, tbl), i;
-	unsigned long entry = first << shift;
-	long ret;
+	if (!hold(put)) {
+		trace_spapr_tce_too_hard(put->l->number,
+					 SPAPR_TCE_NOT_REGISTERED);
+		return H_TOO_HARD;
+	}
 
-	ret = hold_runs(l, tbl, runs, nr_runs);
-	if (ret)
-		return ret;
-
-	for (i = 0; i < nr_runs; i++) {
-		if ((runs[i].tce & TCE_PERM_MASK) &&
-		    tce_grow(tbl, entry, runs[i].nr << shift)) {
-			release_runs(l, tbl, runs, nr_runs);
-			return H_RESOURCE;
-		}
-		entry += runs[i].nr << shift;
+	if (tce_grow(put->tbl, put->entry, put->nr)) {
+		release(put, 0, put->nr);
+		return H_RESOURCE;
 	}
 
 	return H_SUCCESS;
@@ -869,52 +891,76 @@ static long prepare_table(const struct kvmppc_liobn *l, struct iommu_table *tbl,
 
 static long prepare_tables(const struct kvmppc_liobn *l,
 			   const struct liobn_tables *tables,
-			   unsigned long first, const struct guest_run *runs,
-			   unsigned int nr_runs)
+			   unsigned long first, unsigned long nr,
+			   struct liobn_list *list)
 {
+	struct put put;
 	unsigned int i;
 	long ret;
 
 	for (i = 0; tables && i < tables->nr; i++) {
-		ret = prepare_table(l, tables->tbl[i], first, runs, nr_runs);
-		if (ret) {
-			while (i--)
-				release_runs(l, tables->tbl[i], runs, nr_runs);
-			return ret;
+		put = put_of(l, tables->tbl[i], first, nr, list);
+		ret = prepare_table(&put);
+		if (!ret)
+			continue;
+		while (i--) {
+			put = put_of(l, tables->tbl[i], first, nr, list);
+			release(&put, 0, put.nr);
 		}
+		return ret;
 	}
 
 	return H_SUCCESS;
 }
 
 /*
- * Write prepared runs, @nr entries, to one table. False if a hypervisor below
- * this one refused; a window that is being removed is as good as written.
+ * Write prepared entries @i to @end - 1, which are in one chunk. False if a
+ * hypervisor below this one refused; a window that is being removed is as good
+ * as written.
  */
-static bool commit_table(const struct kvmppc_liobn *l, struct iommu_table *tbl,
-			 unsigned long first, unsigned long nr,
-			 const struct guest_run *runs, unsigned int nr_runs)
+static bool commit_chunk(const struct put *put, unsigned long i,
+			 unsigned long end, struct tce_dense **spare)
 {
-	unsigned int shift = liobn_sub_shift(l, tbl), i;
-	unsigned long entry = first << shift;
-	struct tce_batch batch;
+	struct tce_try try;
 	bool ok = true;
 
-	tce_batch_begin(&batch, tbl, entry, nr << shift);
-	for (i = 0; i < nr_runs; i++) {
-		unsigned long perm = runs[i].tce & TCE_PERM_MASK;
-		unsigned long n = runs[i].nr << shift;
-		int ret = 0;
+	if (tce_list_begin(&try, put->tbl, put->entry + i, spare)) {
+		release(put, i, end);
+		return true;
+	}
 
-		if (perm)
-			ret = tce_batch_map(&batch, entry, n, runs[i].ua, perm);
-		else
-			tce_batch_unmap(&batch, entry, n);
-		if (ret && ret != -ENXIO)
+	while (i < end) {
+		struct tce_list piece = next_piece(put, i, end);
+
+		tce_list_translate(&piece);
+		if (tce_list_commit(&try, &piece, spare))
 			ok = false;
-		entry += n;
+		i += piece.nr;
+	}
+	tce_list_end(&try);
+
+	return ok;
+}
+
+/* Write a prepared list to one table; returns as commit_chunk(). */
+static bool commit_table(const struct put *put)
+{
+	struct tce_dense *spare = NULL;
+	struct tce_batch batch;
+	unsigned long i = 0;
+	bool ok = true;
+
+	tce_batch_begin(&batch, put->tbl, put->entry, put->nr);
+	while (i < put->nr) {
+		unsigned long n = min(put->nr - i,
+				      tce_chunk_left(put->tbl, put->entry + i));
+
+		ok &= commit_chunk(put, i, i + n, &spare);
+		i += n;
+		cond_resched();
 	}
 	tce_batch_end(&batch);
+	kfree(spare);
 
 	return ok;
 }
@@ -936,52 +982,69 @@ static void unmap_from_tables(const struct kvmppc_liobn *l,
 	}
 }
 
-static void fill_runs(struct kvmppc_liobn *l, unsigned long index,
-		      const struct guest_run *runs, unsigned int nr_runs)
-{
-	unsigned int i;
-
-	for (i = 0; i < nr_runs; i++) {
-		fill(l, index, runs[i].nr, runs[i].tce,
-		     guest_run_step(l, &runs[i]));
-		index += runs[i].nr;
-	}
-}
-
-/* Write prepared runs, @nr entries, to all tables, and to the guest's. */
+/* Write a prepared list to all tables, and to the guest's. */
 static long commit(struct kvmppc_liobn *l, const struct liobn_tables *tables,
 		   unsigned long first, unsigned long nr,
-		   const struct guest_run *runs, unsigned int nr_runs)
+		   struct liobn_list *list)
 {
 	unsigned long index = first - l->offset;
 	bool ok = true;
 	unsigned int i;
 
 	lock_entries(l, index, nr);
-	for (i = 0; tables && i < tables->nr; i++)
-		ok &= commit_table(l, tables->tbl[i], first, nr, runs, nr_runs);
+	for (i = 0; tables && i < tables->nr; i++) {
+		struct put put = put_of(l, tables->tbl[i], first, nr, list);
+
+		ok &= commit_table(&put);
+	}
 
 	if (ok) {
-		fill_runs(l, index, runs, nr_runs);
+		liobn_copy(l, index, nr, list->tce);
 	} else {
 		unmap_from_tables(l, tables, first, nr);
-		fill(l, index, nr, 0, 0);
+		liobn_fill(l, index, nr, 0);
 	}
 	unlock_entries(l, index, nr);
 
 	return ok ? H_SUCCESS : H_HARDWARE;
 }
 
-/* Write @nr entries, if there is nothing to wait for. */
-static bool try_runs(struct kvmppc_liobn *l, const struct liobn_tables *tables,
-		     unsigned long first, unsigned long nr,
-		     const struct guest_run *runs, unsigned int nr_runs)
+/* Write a list that liobn_read_list() found good, whatever it takes. */
+static long put_list(struct kvmppc_liobn *l, unsigned long first,
+		     unsigned long nr, struct liobn_list *list)
+{
+	const struct liobn_tables *tables = tables_of(l);
+	long ret;
+
+	ret = grow_pages(l, first - l->offset, nr);
+	if (ret)
+		return ret;
+
+	ret = prepare_tables(l, tables, first, nr, list);
+	if (ret)
+		return ret;
+
+	return commit(l, tables, first, nr, list);
+}
+
+/* Where the vCPU's lists go; NULL without memory. */
+static struct liobn_list *list_of(struct kvm_vcpu *vcpu)
+{
+	if (!vcpu->arch.tce_list)
+		vcpu->arch.tce_list = kmalloc(sizeof(struct liobn_list),
+					      GFP_KERNEL_ACCOUNT);
+
+	return vcpu->arch.tce_list;
+}
+
+static bool try_one(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
+		    u64 ua)
 {
 	bool ok;
 
 	rcu_read_lock();
 	preempt_disable();
-	ok = liobn_try(l, tables, first, nr, runs, nr_runs, false);
+	ok = liobn_try_one(l, tables_of(l), entry, tce, ua, false);
 	preempt_enable();
 	rcu_read_unlock();
 	wake_up_lockers(l);
@@ -989,38 +1052,66 @@ static bool try_runs(struct kvmppc_liobn *l, const struct liobn_tables *tables,
 	return ok;
 }
 
-/* Write @nr entries from @first on, or change nothing. */
-static long put_runs(struct kvmppc_liobn *l, unsigned long first,
-		     unsigned long nr, const struct guest_run *runs,
-		     unsigned int nr_runs)
+static long put_one(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
+		    unsigned long entry, u64 tce)
 {
-	const struct liobn_tables *tables = tables_of(l);
-	long ret;
+	struct liobn_memory memory = { 0 };
+	struct liobn_list *list;
+	u64 ua;
 
-	if (try_runs(l, tables, first, nr, runs, nr_runs))
-		return H_SUCCESS;
-
-	ret = grow_pages(l, first - l->offset, nr);
-	if (ret)
-		return ret;
-
-	ret = prepare_tables(l, tables, first, runs, nr_runs);
-	if (ret)
-		return ret;
-
-	return commit(l, tables, first, nr, runs, nr_runs);
-}
-
-static long put_one(struct kvmppc_liobn *l, unsigned long entry, u64 tce)
-{
-	struct guest_run run;
-
-	if (!guest_run_begin(l, kvm_memslots(l->kvm), &run, tce)) {
+	if (!liobn_to_ua(l, kvm_memslots(l->kvm), &memory, tce, &ua)) {
 		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_NOT_GUEST_MEMORY);
 		return H_TOO_HARD;
 	}
 
-	return put_runs(l, entry, 1, &run, 1);
+	if (try_one(l, entry, tce, ua))
+		return H_SUCCESS;
+
+	list = list_of(vcpu);
+	if (!list)
+		return H_RESOURCE;
+
+	list->tce[0] = tce;
+
+	return put_list(l, entry, 1, list);
+}
+
+static bool try_stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
+		      unsigned long nr)
+{
+	bool ok;
+
+	rcu_read_lock();
+	preempt_disable();
+	ok = liobn_try_stuff(l, tables_of(l), entry, nr, tce, false);
+	preempt_enable();
+	rcu_read_unlock();
+	wake_up_lockers(l);
+
+	return ok;
+}
+
+static long stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
+		  unsigned long nr)
+{
+	unsigned long index = entry - l->offset;
+	long ret;
+
+	if (nr <= TCE_LIST_MAX && try_stuff(l, entry, tce, nr))
+		return H_SUCCESS;
+
+	if (tce) {
+		ret = grow_pages(l, index, nr);
+		if (ret)
+			return ret;
+	}
+
+	lock_entries(l, index, nr);
+	unmap_from_tables(l, tables_of(l), entry, nr);
+	liobn_fill(l, index, nr, tce);
+	unlock_entries(l, index, nr);
+
+	return H_SUCCESS;
 }
 
 /**
@@ -1053,8 +1144,13 @@ long kvmppc_h_put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 		goto out;
 
 	ret = H_PARAMETER;
-	if (kvmppc_liobn_has(l, ioba, 1))
-		ret = put_one(l, ioba >> l->page_shift, tce);
+	if (!kvmppc_liobn_has(l, ioba, 1))
+		goto out;
+
+	if (tce & TCE_PERM_MASK)
+		ret = put_one(vcpu, l, ioba >> l->page_shift, tce);
+	else
+		ret = stuff(l, ioba >> l->page_shift, tce, 1);
 out:
 	srcu_read_unlock(&vcpu->kvm->srcu, idx);
 
@@ -1062,58 +1158,62 @@ out:
 }
 EXPORT_SYMBOL_GPL(kvmppc_h_put_tce);
 
-/* Returns how many runs a list is, 0 if part of it is not memory. */
-static unsigned int list_to_runs(const struct kvmppc_liobn *l,
-				 const __be64 *tces, unsigned long nr,
-				 struct guest_run *runs)
+/* As liobn_put_list(), and -ENOENT if the list is not in registered memory. */
+static int put_registered_list(struct kvmppc_liobn *l, unsigned long first,
+			       unsigned long tce_list, unsigned long nr,
+			       struct liobn_list *list)
 {
+	const struct liobn_tables *tables = tables_of(l);
 	struct kvm_memslots *slots = kvm_memslots(l->kvm);
-	unsigned int nr_runs = 0;
-	unsigned long i;
+	struct mm_iommu_region *region;
+	const __be64 *tces;
+	int ret = -ENOENT;
 
-	for (i = 0; i < nr; i++) {
-		u64 tce = be64_to_cpu(tces[i]);
-
-		if (nr_runs && guest_run_add(l, &runs[nr_runs - 1], tce))
-			continue;
-		if (!guest_run_begin(l, slots, &runs[nr_runs], tce))
-			return 0;
-		nr_runs++;
+	rcu_read_lock();
+	preempt_disable();
+	tces = liobn_find_list(slots, tables, tce_list, &region);
+	if (tces) {
+		ret = liobn_put_list(l, slots, tables, first, nr, tces, list,
+				     false);
+		mm_iommu_drop(region, 1);
 	}
+	preempt_enable();
+	rcu_read_unlock();
+	wake_up_lockers(l);
 
-	return nr_runs;
+	return ret;
 }
 
 /* Copy the guest's list, once, and write what it says. */
-static long copy_and_put(struct kvmppc_liobn *l, unsigned long first,
-			 unsigned long tce_list, unsigned long nr)
+static long copy_and_put(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
+			 unsigned long first, unsigned long tce_list,
+			 unsigned long nr)
 {
-	struct guest_run *runs;
-	unsigned int nr_runs;
+	struct liobn_list *list = list_of(vcpu);
 	__be64 *tces;
-	long ret;
+	int ret;
 
-	runs = kmalloc_array(nr, sizeof(*runs) + sizeof(*tces),
-			     GFP_KERNEL_ACCOUNT);
-	if (!runs)
+	if (!list)
 		return H_RESOURCE;
 
-	ret = H_TOO_HARD;
-	tces = (__be64 *)(runs + nr);
-	if (kvm_read_guest(l->kvm, tce_list, tces, nr * sizeof(*tces))) {
+	ret = put_registered_list(l, first, tce_list, nr, list);
+	if (!ret)
+		return H_SUCCESS;
+
+	/* What is refused is looked at again, to tell why. */
+	tces = (__be64 *)list->tce;
+	if (ret != -EAGAIN &&
+	    kvm_read_guest(l->kvm, tce_list, tces, nr * sizeof(*tces))) {
 		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_LIST_UNREADABLE);
-		goto free;
+		return H_TOO_HARD;
+	}
+	if (ret != -EAGAIN &&
+	    !liobn_read_list(l, kvm_memslots(l->kvm), tces, nr, list)) {
+		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_NOT_GUEST_MEMORY);
+		return H_TOO_HARD;
 	}
 
-	nr_runs = list_to_runs(l, tces, nr, runs);
-	if (nr_runs)
-		ret = put_runs(l, first, nr, runs, nr_runs);
-	else
-		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_NOT_GUEST_MEMORY);
-free:
-	kfree(runs);
-
-	return ret;
+	return put_list(l, first, nr, list);
 }
 
 /**
@@ -1149,38 +1249,14 @@ long kvmppc_h_put_tce_indirect(struct kvm_vcpu *vcpu, unsigned long liobn,
 
 	ret = H_SUCCESS;
 	if (npages)
-		ret = copy_and_put(l, ioba >> l->page_shift, tce_list, npages);
+		ret = copy_and_put(vcpu, l, ioba >> l->page_shift, tce_list,
+				   npages);
 out:
 	srcu_read_unlock(&vcpu->kvm->srcu, idx);
 
 	return ret;
 }
 EXPORT_SYMBOL_GPL(kvmppc_h_put_tce_indirect);
-
-static long stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
-		  unsigned long nr)
-{
-	const struct guest_run run = { .tce = tce, .nr = nr };
-	const struct liobn_tables *tables = tables_of(l);
-	unsigned long index = entry - l->offset;
-	long ret;
-
-	if (nr <= TCE_LIST_MAX && try_runs(l, tables, entry, nr, &run, 1))
-		return H_SUCCESS;
-
-	if (tce) {
-		ret = grow_pages(l, index, nr);
-		if (ret)
-			return ret;
-	}
-
-	lock_entries(l, index, nr);
-	unmap_from_tables(l, tables, entry, nr);
-	fill(l, index, nr, tce, 0);
-	unlock_entries(l, index, nr);
-
-	return H_SUCCESS;
-}
 
 /**
  * kvmppc_h_stuff_tce - H_STUFF_TCE

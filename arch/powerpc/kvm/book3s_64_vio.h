@@ -105,18 +105,31 @@ struct kvmppc_liobn {
 };
 
 /**
- * struct guest_run - entries that a guest wants to write, as one
- * @tce: the first of them, as the guest wrote it
- * @ua: userspace address of what it points to, if it has permission bits
- * @room: how many entries fit into the memslot from there on
- * @nr: how many: the pages of each are behind those of the one before, or none
- *	has permission bits and all are the same
+ * struct liobn_list - a list that a guest wants to be written
+ * @tce: what the guest wrote, copied once
+ * @ua: userspace addresses of that, for a hardware table
+ * @hw_tce: what becomes of them in that table
+ *
+ * One for each vCPU, which has one hypercall at a time; allocated in virtual
+ * mode by the first hypercall that wants one.
  */
-struct guest_run {
-	u64 tce;
-	unsigned long ua;
-	unsigned long room;
-	unsigned long nr;
+struct liobn_list {
+	u64 tce[TCE_LIST_MAX];
+	u64 ua[TCE_LIST_MAX];
+	u64 hw_tce[TCE_LIST_MAX];
+};
+
+/**
+ * struct liobn_memory - memory of a guest that TCEs can point to
+ * @gpa: its guest address
+ * @bytes: of what pages of the LIOBN can begin at, and TCE_PERM_MASK; 0 if there
+ *	   is none
+ * @delta: what makes a userspace address of a guest address
+ */
+struct liobn_memory {
+	unsigned long gpa;
+	unsigned long bytes;
+	unsigned long delta;
 };
 
 /**
@@ -151,31 +164,6 @@ static __always_inline u64 *kvmppc_liobn_tce(const struct kvmppc_liobn *l,
 	u64 *page = slot ? READ_ONCE(*slot) : NULL;
 
 	return page ? page + index % LIOBN_TCES_PER_PAGE : NULL;
-}
-
-/**
- * kvmppc_liobn_fill - write entries of one page of a guest's table
- * @l: the LIOBN
- * @index: the first entry, from 0
- * @nr: how many
- * @tce: the first
- * @step: by what each is more than the one before
- *
- * Context: Any, real mode included. If there is no page, all of them are 0, and
- *	    nothing is written.
- */
-static __always_inline void kvmppc_liobn_fill(const struct kvmppc_liobn *l,
-					      unsigned long index,
-					      unsigned long nr, u64 tce,
-					      u64 step)
-{
-	u64 *entry = kvmppc_liobn_tce(l, index);
-	unsigned long i;
-
-	for (i = 0; entry && i < nr; i++) {
-		WRITE_ONCE(entry[i], tce);
-		tce += step;
-	}
 }
 
 /* How many of @nr entries from @index on are in one page. */
@@ -213,70 +201,60 @@ static __always_inline unsigned int liobn_sub_shift(const struct kvmppc_liobn *l
 	return l->page_shift - tbl->it_page_shift;
 }
 
-/* By what the entries of a run differ. */
-static __always_inline u64 guest_run_step(const struct kvmppc_liobn *l,
-					  const struct guest_run *run)
-{
-	return run->tce & TCE_PERM_MASK ? 1ULL << l->page_shift : 0;
-}
-
-/**
- * guest_run_add - make a run one longer, if an entry continues it
- * @l: the LIOBN
- * @run: the run
- * @tce: the entry
- *
- * Context: Any, real mode included.
- * Return: false if it does not.
- */
-static __always_inline bool guest_run_add(const struct kvmppc_liobn *l,
-					  struct guest_run *run, u64 tce)
-{
-	if (run->nr >= run->room ||
-	    tce != run->tce + run->nr * guest_run_step(l, run))
-		return false;
-
-	run->nr++;
-
-	return true;
-}
-
-/**
- * guest_run_begin - make a run of one entry, finding where its page is
- * @l: the LIOBN
- * @slots: the memslots of the VM
- * @run: where it goes
- * @tce: the entry
- *
- * Context: Any, real mode included.
- * Return: false if the page is not aligned, or not in one memslot.
- */
-static __always_inline bool guest_run_begin(const struct kvmppc_liobn *l,
-					    struct kvm_memslots *slots,
-					    struct guest_run *run, u64 tce)
+static __always_inline bool
+liobn_find_memory(const struct kvmppc_liobn *l, struct kvm_memslots *slots,
+		  struct liobn_memory *memory, u64 tce)
 {
 	unsigned long gpa = tce & ~TCE_PERM_MASK, gfn = gpa >> PAGE_SHIFT;
+	unsigned long page = 1UL << l->page_shift, bytes;
 	const struct kvm_memory_slot *slot;
-
-	run->tce = tce;
-	run->ua = 0;
-	run->room = ULONG_MAX;
-	run->nr = 1;
-	if (!(tce & TCE_PERM_MASK))
-		return true;
-
-	if (gpa & ((1UL << l->page_shift) - 1))
-		return false;
 
 	slot = __gfn_to_memslot(slots, gfn);
 	if (!slot || slot->flags & KVM_MEMSLOT_INVALID)
 		return false;
 
-	run->ua = __gfn_to_hva_memslot(slot, gfn) + (gpa & ~PAGE_MASK);
-	run->room = (((slot->base_gfn + slot->npages) << PAGE_SHIFT) - gpa) >>
-		    l->page_shift;
+	bytes = slot->npages << PAGE_SHIFT;
+	if (bytes < page)
+		return false;
 
-	return run->room;
+	memory->gpa = slot->base_gfn << PAGE_SHIFT;
+	memory->bytes = bytes - page + TCE_PERM_MASK + 1;
+	memory->delta = __gfn_to_hva_memslot(slot, gfn) - (gfn << PAGE_SHIFT);
+
+	return gpa - memory->gpa < memory->bytes;
+}
+
+/**
+ * liobn_to_ua - find the page of an entry
+ * @l: the LIOBN
+ * @slots: the memslots of the VM
+ * @memory: where the last entry was, all 0 at first
+ * @tce: the entry
+ * @ua: where its userspace address and permission bits go; 0 without those
+ *
+ * Context: Any, real mode included.
+ * Return: false if the page is not aligned, or not in one memslot.
+ */
+static __always_inline bool liobn_to_ua(const struct kvmppc_liobn *l,
+					struct kvm_memslots *slots,
+					struct liobn_memory *memory, u64 tce,
+					u64 *ua)
+{
+	if (!(tce & TCE_PERM_MASK)) {
+		*ua = 0;
+		return true;
+	}
+
+	if (tce & ((1UL << l->page_shift) - 1) & ~TCE_PERM_MASK)
+		return false;
+
+	if (tce - memory->gpa >= memory->bytes &&
+	    !liobn_find_memory(l, slots, memory, tce))
+		return false;
+
+	*ua = tce + memory->delta;
+
+	return true;
 }
 
 static __always_inline bool liobn_trylock_one(struct kvmppc_liobn *l,

@@ -42,9 +42,6 @@
 #include "book3s_64_vio.h"
 #include "book3s_64_vio_try.h"
 
-/* Runs of a list: on the stack. A list that is more scattered is handed over. */
-#define LIOBN_RM_RUNS	32
-
 static struct kvmppc_liobn *find_liobn(struct kvm_vcpu *vcpu, u64 number)
 {
 	const struct kvm_split_mode *split;
@@ -74,15 +71,15 @@ static long finish(struct kvm_vcpu *vcpu, long ret)
 	return ret;
 }
 
-/* Write runs, @nr entries from @first on, or change nothing. */
-static long put_runs(struct kvmppc_liobn *l, unsigned long first,
-		     unsigned long nr, const struct guest_run *runs,
-		     unsigned int nr_runs)
+static const struct liobn_tables *tables_of(const struct kvmppc_liobn *l)
 {
-	const struct liobn_tables *tables;
+	return rcu_dereference_raw_check(l->tables);
+}
 
-	tables = rcu_dereference_raw_check(l->tables);
-	if (!liobn_try(l, tables, first, nr, runs, nr_runs, true))
+static long stuff(struct kvmppc_liobn *l, unsigned long first, u64 tce,
+		  unsigned long nr)
+{
+	if (!liobn_try_stuff(l, tables_of(l), first, nr, tce, true))
 		return H_TOO_HARD;
 
 	return H_SUCCESS;
@@ -92,7 +89,9 @@ static long put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 		    unsigned long ioba, unsigned long tce)
 {
 	struct kvmppc_liobn *l = find_liobn(vcpu, liobn);
-	struct guest_run run;
+	struct liobn_memory memory = { 0 };
+	unsigned long first;
+	u64 ua;
 
 	if (!l)
 		return H_TOO_HARD;
@@ -100,10 +99,15 @@ static long put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 	if (!kvmppc_liobn_has(l, ioba, 1))
 		return H_PARAMETER;
 
-	if (!guest_run_begin(l, kvm_memslots_raw(vcpu->kvm), &run, tce))
+	first = ioba >> l->page_shift;
+	if (!(tce & TCE_PERM_MASK))
+		return stuff(l, first, tce, 1);
+
+	if (!liobn_to_ua(l, kvm_memslots_raw(vcpu->kvm), &memory, tce, &ua) ||
+	    !liobn_try_one(l, tables_of(l), first, tce, ua, true))
 		return H_TOO_HARD;
 
-	return put_runs(l, ioba >> l->page_shift, 1, &run, 1);
+	return H_SUCCESS;
 }
 
 /**
@@ -130,63 +134,28 @@ long kvmppc_rm_h_put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 	return finish(vcpu, ret);
 }
 
-/* Returns how many runs a list is, 0 if virtual mode has to look at it. */
-static unsigned int list_to_runs(struct kvm_vcpu *vcpu,
-				 const struct kvmppc_liobn *l,
-				 const __be64 *tces, unsigned long nr,
-				 struct guest_run *runs)
+static long put_list(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
+		     unsigned long first, unsigned long tce_list,
+		     unsigned long nr)
 {
 	struct kvm_memslots *slots = kvm_memslots_raw(vcpu->kvm);
-	unsigned int nr_runs = 0;
-	unsigned long i;
-
-	for (i = 0; i < nr; i++) {
-		u64 tce = be64_to_cpu(READ_ONCE(tces[i]));
-
-		if (nr_runs && guest_run_add(l, &runs[nr_runs - 1], tce))
-			continue;
-		if (nr_runs == LIOBN_RM_RUNS ||
-		    !guest_run_begin(l, slots, &runs[nr_runs], tce))
-			return 0;
-		nr_runs++;
-	}
-
-	return nr_runs;
-}
-
-/* Read the guest's list, once; returns as list_to_runs(). */
-static unsigned int read_list(struct kvm_vcpu *vcpu,
-			      const struct kvmppc_liobn *l,
-			      unsigned long tce_list, unsigned long nr,
-			      struct guest_run *runs)
-{
-	const struct kvm_memory_slot *slot;
-	const struct liobn_tables *tables;
+	const struct liobn_tables *tables = tables_of(l);
+	struct liobn_list *list = vcpu->arch.tce_list;
 	struct mm_iommu_region *region;
-	unsigned int nr_runs;
 	const __be64 *tces;
-	unsigned long ua;
+	int ret;
 
-	/* It is by a table's owner that memory is found. */
-	tables = rcu_dereference_raw_check(l->tables);
-	if (!tables)
-		return 0;
+	if (!list)
+		return H_TOO_HARD;
 
-	slot = __gfn_to_memslot(kvm_memslots_raw(vcpu->kvm),
-				tce_list >> PAGE_SHIFT);
-	if (!slot || slot->flags & KVM_MEMSLOT_INVALID)
-		return 0;
-
-	ua = __gfn_to_hva_memslot(slot, tce_list >> PAGE_SHIFT) |
-	     (tce_list & ~PAGE_MASK);
-	tces = tce_rm_memory(tables->tbl[0], ua, &region);
+	tces = liobn_find_list(slots, tables, tce_list, &region);
 	if (!tces)
-		return 0;
+		return H_TOO_HARD;
 
-	nr_runs = list_to_runs(vcpu, l, tces, nr, runs);
+	ret = liobn_put_list(l, slots, tables, first, nr, tces, list, true);
 	mm_iommu_drop(region, 1);
 
-	return nr_runs;
+	return ret ? H_TOO_HARD : H_SUCCESS;
 }
 
 static long put_tce_indirect(struct kvm_vcpu *vcpu, unsigned long liobn,
@@ -194,8 +163,6 @@ static long put_tce_indirect(struct kvm_vcpu *vcpu, unsigned long liobn,
 			     unsigned long npages)
 {
 	struct kvmppc_liobn *l = find_liobn(vcpu, liobn);
-	struct guest_run runs[LIOBN_RM_RUNS];
-	unsigned int nr_runs;
 
 	if (!l)
 		return H_TOO_HARD;
@@ -207,11 +174,7 @@ static long put_tce_indirect(struct kvm_vcpu *vcpu, unsigned long liobn,
 	if (!npages)
 		return H_SUCCESS;
 
-	nr_runs = read_list(vcpu, l, tce_list, npages, runs);
-	if (!nr_runs)
-		return H_TOO_HARD;
-
-	return put_runs(l, ioba >> l->page_shift, npages, runs, nr_runs);
+	return put_list(vcpu, l, ioba >> l->page_shift, tce_list, npages);
 }
 
 /**
@@ -244,7 +207,6 @@ static long stuff_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 		      unsigned long npages)
 {
 	struct kvmppc_liobn *l = find_liobn(vcpu, liobn);
-	struct guest_run run = { .tce = tce_value, .nr = npages };
 
 	if (!l)
 		return H_TOO_HARD;
@@ -258,7 +220,7 @@ static long stuff_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 	if (npages > TCE_LIST_MAX)
 		return H_TOO_HARD;
 
-	return put_runs(l, ioba >> l->page_shift, npages, &run, 1);
+	return stuff(l, ioba >> l->page_shift, tce_value, npages);
 }
 
 /**

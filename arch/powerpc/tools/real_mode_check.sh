@@ -13,12 +13,13 @@ objtree="$2/arch/powerpc"
 
 # Called from assembler code, or by a pointer from functions in $indirect.
 roots="kvmppc_rm_h_put_tce kvmppc_rm_h_put_tce_indirect kvmppc_rm_h_stuff_tce
-kvmppc_rm_h_get_tce pnv_tce_is_grown pnv_tce_set_runs pnv_tce_clear_run
-pnv_phb3_tce_kill_rm"
-indirect="flush tce_try_prepare tce_try_map tce_try_unmap tce_try_end"
+kvmppc_rm_h_get_tce pnv_tce_is_grown pnv_tce_set_list pnv_tce_set_runs
+pnv_tce_clear_run pnv_phb3_tce_kill_rm"
+indirect="commit dense_unmap flush tce_list_commit tce_try_end tce_try_list
+tce_try_map tce_try_one tce_try_prepare tce_try_unmap try_list"
 
 # Of assembler, that only touches the memory that it is given, or the stack.
-external="memset memcpy memcmp"
+external="memset __memset64 memcpy memcmp"
 
 # Calls that are in there, but that real mode does not come by: tce_view.c frees
 # an array only if it was given a place to leave another.

@@ -11,6 +11,7 @@
 
 #include <linux/atomic.h>
 #include <linux/list.h>
+#include <linux/minmax.h>
 #include <linux/rcupdate.h>
 #include <linux/srcu.h>
 #include <linux/types.h>
@@ -26,6 +27,22 @@ struct mm_iommu;
 struct tce_run {
 	unsigned long hpa;
 	unsigned long entries;
+};
+
+/**
+ * struct mm_iommu_run - contiguous memory of a region
+ * @ua: userspace address of the first byte
+ * @bytes: how many
+ * @hpa: physical address of the first byte
+ * @word: where it is kept, see struct mm_iommu_region
+ * @nr_next: how many runs behind it mm_iommu_run_ahead() may look at
+ */
+struct mm_iommu_run {
+	unsigned long ua;
+	unsigned long bytes;
+	unsigned long hpa;
+	const u64 *word;
+	unsigned long nr_next;
 };
 
 /**
@@ -85,6 +102,10 @@ struct mm_iommu_region *mm_iommu_find(const struct mm_iommu *registry,
 long mm_iommu_translate(const struct mm_iommu_region *region, unsigned long ua,
 			unsigned int page_shift, unsigned long nr_entries,
 			struct tce_run *runs, unsigned int *nr_runs);
+unsigned long mm_iommu_hpa(const struct mm_iommu_region *region,
+			   unsigned long ua);
+void mm_iommu_run(const struct mm_iommu_region *region, unsigned long ua,
+		  struct mm_iommu_run *run);
 void mm_iommu_destroy(struct mm_struct *mm);
 
 /* For those who look on: tce_check.c and tce_debugfs.c. */
@@ -104,6 +125,51 @@ struct mm_iommu *mm_iommu_next_registry(struct mm_iommu *registry);
 static inline unsigned long mm_iommu_end(const struct mm_iommu_region *region)
 {
 	return region->ua + (region->nr_pages << PAGE_SHIFT);
+}
+
+/* Runs that mm_iommu_run_ahead() looks at. */
+#define MM_IOMMU_RUN_STEPS	8UL
+
+/**
+ * mm_iommu_run_ahead - look for an address in the next few runs
+ * @region: the region
+ * @ua: userspace address in it
+ * @run: a run of it; on success, that of the address
+ *
+ * Does for addresses that ascend what mm_iommu_run() does, with less.
+ *
+ * Context: Any, real mode included; lock-free. An entry of the region is
+ *	    counted.
+ * Return: false, with @run as it was, if it is not in these.
+ */
+static __always_inline bool
+mm_iommu_run_ahead(const struct mm_iommu_region *region, unsigned long ua,
+		   struct mm_iommu_run *run)
+{
+	unsigned long steps = min(run->nr_next, MM_IOMMU_RUN_STEPS), page, i;
+	const u64 *word = run->word;
+
+	if (!steps)
+		return false;
+
+	page = (ua - region->ua) >> PAGE_SHIFT;
+	if (page < word[0])
+		return false;
+
+	for (i = 1; i <= steps; i++) {
+		word += 2;
+		if (page >= word[2])
+			continue;
+
+		run->nr_next -= i;
+		run->word = word;
+		run->ua = region->ua + (word[0] << PAGE_SHIFT);
+		run->bytes = (word[2] - word[0]) << PAGE_SHIFT;
+		run->hpa = word[1];
+		return true;
+	}
+
+	return false;
 }
 
 /**

@@ -661,6 +661,64 @@ static unsigned long run_of(const struct mm_iommu_region *region,
 	return block * (MM_IOMMU_BLOCK_WORDS / 2) + low;
 }
 
+/**
+ * mm_iommu_run - the contiguous memory that an address lies in
+ * @region: the region; the address lies in it
+ * @ua: userspace address
+ * @run: where it goes: at most all that is contiguous, at least the page
+ *
+ * Context: Any, real mode included; lock-free. An entry of the region is
+ *	    counted.
+ */
+void mm_iommu_run(const struct mm_iommu_region *region, unsigned long ua,
+		  struct mm_iommu_run *run)
+{
+	unsigned long page = (ua - region->ua) >> PAGE_SHIFT, i, nr, nr_here;
+
+	run->nr_next = 0;
+	if (!region->nr_runs) {
+		run->ua = region->ua + (page << PAGE_SHIFT);
+		run->bytes = PAGE_SIZE;
+		run->hpa = *word_ptr(region, page);
+		return;
+	}
+
+	i = run_of(region, page);
+	run->word = word_ptr(region, 2 * i);
+	run->ua = region->ua + (run->word[0] << PAGE_SHIFT);
+	run->bytes = run_pages(region, i) << PAGE_SHIFT;
+	run->hpa = run->word[1];
+
+	/* Where the last run of a block ends, the block does not say. */
+	nr = words_in_block(2 * region->nr_runs, 2 * i >> MM_IOMMU_BLOCK_SHIFT);
+	nr_here = i % (MM_IOMMU_BLOCK_WORDS / 2) + 2;
+	if (nr / 2 > nr_here)
+		run->nr_next = nr / 2 - nr_here;
+}
+
+/**
+ * mm_iommu_hpa - the physical address of a byte
+ * @region: the region; the byte lies in it
+ * @ua: its userspace address
+ *
+ * Context: Any, real mode included; lock-free. An entry of the region is
+ *	    counted.
+ * Return: the physical address.
+ */
+unsigned long mm_iommu_hpa(const struct mm_iommu_region *region,
+			   unsigned long ua)
+{
+	unsigned long page = (ua - region->ua) >> PAGE_SHIFT;
+	const u64 *word;
+
+	if (!region->nr_runs)
+		return *word_ptr(region, page) + offset_in_page(ua);
+
+	word = word_ptr(region, 2 * run_of(region, page));
+
+	return word[1] + (ua - region->ua) - (word[0] << PAGE_SHIFT);
+}
+
 /* Bytes that are contiguous from @ua on, up to about @want, and where. */
 static unsigned long extent(const struct mm_iommu_region *region,
 			    unsigned long ua, unsigned long want,

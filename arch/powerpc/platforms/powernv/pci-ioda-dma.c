@@ -181,6 +181,7 @@ static struct iommu_table_ops pnv_ioda2_table_ops = {
 #ifdef CONFIG_IOMMU_API
 	.grow		= pnv_tce_grow,
 	.set_runs	= pnv_tce_set_runs,
+	.set_list	= pnv_tce_set_list,
 	.clear_run	= pnv_tce_clear_run,
 	.tce_kill	= pnv_ioda2_tce_kill,
 	.is_grown	= pnv_tce_is_grown,
@@ -197,6 +198,7 @@ static struct iommu_table_ops pnv_phb3_table_ops = {
 #ifdef CONFIG_IOMMU_API
 	.grow		= pnv_tce_grow,
 	.set_runs	= pnv_tce_set_runs,
+	.set_list	= pnv_tce_set_list,
 	.clear_run	= pnv_tce_clear_run,
 	.tce_kill	= pnv_ioda2_tce_kill,
 	.is_grown	= pnv_tce_is_grown,

@@ -19,6 +19,7 @@
 #include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include <asm/asm-compat.h>
 #include <asm/iommu.h>
@@ -463,6 +464,64 @@ int pnv_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
 	return 0;
 }
 
+/* As tce_perm() has it. */
+static void write_entry(__be64 *entry, unsigned long tce)
+{
+	write_tce(entry, tce | (tce & TCE_PCI_WRITE) >> 1);
+}
+
+static noinline int set_list(struct iommu_table *tbl, unsigned long entry,
+			     const u64 *tces, unsigned long nr)
+{
+	unsigned long index = entry - tbl->it_offset, here, i;
+
+	if (!pnv_tce_is_grown(tbl, entry, nr))
+		return -ENOMEM;
+
+	while (nr) {
+		__be64 *to = find_tce(tbl, index, &here);
+		unsigned long n = min(here, nr);
+
+		for (i = 0; i < n; i++)
+			write_entry(to + i, tces[i]);
+		tces += n;
+		index += n;
+		nr -= n;
+	}
+
+	return 0;
+}
+
+/**
+ * pnv_tce_set_list - write entries of an owned table, each to where it pleases
+ * @tbl: the table
+ * @entry: first entry
+ * @tces: for each, the physical address and permissions, 0 for none
+ * @nr: how many
+ *
+ * Nothing is invalidated.
+ *
+ * Context: Any, real mode included. The caller keeps others off the entries.
+ * Return: 0; -ENOMEM, with nothing written, if a level is missing.
+ */
+int pnv_tce_set_list(struct iommu_table *tbl, unsigned long entry,
+		     const u64 *tces, unsigned long nr)
+{
+	unsigned long here;
+	__be64 *to;
+
+	if (nr > 1)
+		return set_list(tbl, entry, tces, nr);
+
+	to = find_tce(tbl, entry - tbl->it_offset, &here);
+	if (!to)
+		return -ENOMEM;
+
+	write_entry(to, *tces);
+
+	return 0;
+}
+
 /**
  * pnv_tce_clear_run - clear entries
  * @tbl: the table
@@ -476,14 +535,14 @@ int pnv_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
 void pnv_tce_clear_run(struct iommu_table *tbl, unsigned long entry,
 		       unsigned long nr)
 {
-	unsigned long index = entry - tbl->it_offset, here, i;
+	unsigned long index = entry - tbl->it_offset, here;
 
 	while (nr) {
 		__be64 *tce = find_tce(tbl, index, &here);
 
 		here = min(here, nr);
-		for (i = 0; tce && i < here; i++)
-			WRITE_ONCE(tce[i], 0);
+		if (tce)
+			memset64((__force u64 *)tce, 0, here);
 		index += here;
 		nr -= here;
 	}

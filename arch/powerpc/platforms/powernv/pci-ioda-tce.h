@@ -52,6 +52,8 @@ int pnv_tce_grow(struct iommu_table *tbl, unsigned long entry,
 		 unsigned long nr);
 bool pnv_tce_is_grown(const struct iommu_table *tbl, unsigned long entry,
 		      unsigned long nr);
+int pnv_tce_set_list(struct iommu_table *tbl, unsigned long entry,
+		     const u64 *tces, unsigned long nr);
 int pnv_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
 		     const struct tce_run *runs, unsigned int nr_runs,
 		     unsigned long perm);

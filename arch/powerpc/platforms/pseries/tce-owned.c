@@ -54,6 +54,28 @@ int pseries_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
 }
 
 /**
+ * pseries_tce_set_list - write entries of an owned table, each to where it pleases
+ * @tbl: the table
+ * @entry: first entry
+ * @tces: for each, the physical address and permissions, 0 for none
+ * @nr: how many
+ *
+ * Context: Any. The caller keeps others off the entries.
+ * Return: 0; -EIO, with some entries written, if the hypervisor refused one.
+ */
+int pseries_tce_set_list(struct iommu_table *tbl, unsigned long entry,
+			 const u64 *tces, unsigned long nr)
+{
+	for (; nr; nr--, entry++, tces++) {
+		if (plpar_tce_put(tbl->it_index, entry << tbl->it_page_shift,
+				  *tces))
+			return -EIO;
+	}
+
+	return 0;
+}
+
+/**
  * pseries_tce_clear_run - clear entries
  * @tbl: the table
  * @entry: first entry

@@ -8,6 +8,8 @@
 struct iommu_table;
 struct tce_run;
 
+int pseries_tce_set_list(struct iommu_table *tbl, unsigned long entry,
+			 const u64 *tces, unsigned long nr);
 int pseries_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
 			 const struct tce_run *runs, unsigned int nr_runs,
 			 unsigned long perm);

@@ -1020,6 +1020,141 @@ TEST_F(device, dma_list)
 	expect_spots(_metadata, self, at, ARRAY_SIZE(at));
 }
 
+/* The page that entry @i of list @seed points to: no two are neighbours. */
+static uint64_t scattered_tce(int region, unsigned int i, unsigned int seed)
+{
+	unsigned int pages = REGION_SIZE / SZ_4K;
+
+	return gpa(region, ((i * 7 + seed * 13) % pages) * SZ_4K) | TCE_RW;
+}
+
+static void scatter_list(struct guest *g, unsigned int from, unsigned int n,
+			 int region, unsigned int seed)
+{
+	unsigned int i;
+
+	for (i = from; i < from + n; i++)
+		list_set(&g->cpu, 0, i, scattered_tce(region, i, seed));
+}
+
+static unsigned long wrong_scattered(struct guest *g, uint64_t at,
+				     unsigned int from, unsigned int n,
+				     int region, unsigned int seed)
+{
+	unsigned long wrong = 0;
+	unsigned int i;
+
+	for (i = from; i < from + n; i++)
+		wrong += entry(g, at + i) != scattered_tce(region, i, seed);
+	return wrong;
+}
+
+static const uint64_t scattered_at[] = {
+	0, 899, 900, 901, 1022, 1023, 1024, 1025, 1155, 1156, 1157, 1410, 1411,
+	1412,
+};
+
+/* Scattered lists over scattered lists, from entry 900 on: in two chunks. */
+TEST_F(device, scattered)
+{
+	struct guest *g = &self->g;
+
+	scatter_list(g, 0, 512, A, 0);
+	ASSERT_EQ(H_SUCCESS, put_list(g, 900, 512));
+	EXPECT_EQ(0, wrong_scattered(g, 900, 0, 512, A, 0));
+	expect_spots(_metadata, self, scattered_at, ARRAY_SIZE(scattered_at));
+	EXPECT_EQ(1, busy(g, A));
+	EXPECT_EQ(0, busy(g, B));
+
+	scatter_list(g, 0, 512, B, 1);
+	ASSERT_EQ(H_SUCCESS, put_list(g, 900, 512));
+	EXPECT_EQ(0, wrong_scattered(g, 900, 0, 512, B, 1));
+	expect_spots(_metadata, self, scattered_at, ARRAY_SIZE(scattered_at));
+	EXPECT_EQ(0, busy(g, A));
+	EXPECT_EQ(1, busy(g, B));
+
+	/* within one chunk, then over part of it, with holes */
+	scatter_list(g, 0, 256, A, 2);
+	ASSERT_EQ(H_SUCCESS, put_list(g, 1156, 256));
+	EXPECT_EQ(1, busy(g, A));
+	EXPECT_EQ(1, busy(g, B));
+	fill_list(g, 0, 256, 0, 0);
+	ASSERT_EQ(H_SUCCESS, put_list(g, 900, 256));
+	EXPECT_EQ(0, busy(g, B));
+	EXPECT_EQ(0, wrong_entries(g, 900, 256, 0, 0));
+	EXPECT_EQ(0, wrong_scattered(g, 1156, 0, 256, A, 2));
+	expect_spots(_metadata, self, scattered_at, ARRAY_SIZE(scattered_at));
+	EXPECT_EQ(H_SUCCESS, stuff(g, 900, 0, 512));
+	EXPECT_EQ(0, busy(g, A));
+}
+
+/* One half of a list is in another region than the other, or every other. */
+TEST_F(device, two_regions)
+{
+	struct guest *g = &self->g;
+	unsigned int i;
+
+	scatter_list(g, 0, 256, A, 0);
+	scatter_list(g, 256, 256, B, 0);
+	ASSERT_EQ(H_SUCCESS, put_list(g, 0, 512));
+	EXPECT_EQ(0, wrong_scattered(g, 0, 0, 256, A, 0));
+	EXPECT_EQ(0, wrong_scattered(g, 0, 256, 256, B, 0));
+	EXPECT_EQ(H_SUCCESS, stuff(g, 0, 0, 255));
+	EXPECT_EQ(1, busy(g, A));
+	EXPECT_EQ(H_SUCCESS, stuff(g, 255, 0, 1));
+	EXPECT_EQ(0, busy(g, A));
+	EXPECT_EQ(1, busy(g, B));
+
+	for (i = 0; i < 512; i++)
+		scatter_list(g, i, 1, i % 2 ? A : B, 3);
+	ASSERT_EQ(H_SUCCESS, put_list(g, 0, 512));
+	EXPECT_EQ(1, busy(g, A));
+	for (i = 0; i < 512; i++)
+		scatter_list(g, i, 1, i % 2 ? A : B, 4);
+	list_set(&g->cpu, 0, 3, 0);
+	ASSERT_EQ(H_SUCCESS, put_list(g, 0, 512));
+	EXPECT_EQ(0, entry(g, 3));
+	EXPECT_EQ(0, wrong_scattered(g, 0, 511, 1, A, 4));
+	EXPECT_EQ(0, wrong_scattered(g, 0, 510, 1, B, 4));
+	for (i = 1; i < 512; i += 2)
+		EXPECT_EQ(H_SUCCESS, stuff(g, i, 0, 1));
+	EXPECT_EQ(0, busy(g, A));
+	EXPECT_EQ(1, busy(g, B));
+	EXPECT_EQ(H_SUCCESS, stuff(g, 0, 0, 512));
+	EXPECT_EQ(0, busy(g, B));
+}
+
+/* One entry that can't be, and a scattered list changes nothing. */
+TEST_F(device, scattered_all_or_none)
+{
+	static const unsigned int where[] = { 0, 1, 100, 511 };
+	struct guest *g = &self->g;
+	unsigned int i, k;
+
+	scatter_list(g, 0, 512, A, 0);
+	ASSERT_EQ(H_SUCCESS, put_list(g, 0, 512));
+	for (i = 0; i < ARRAY_SIZE(where); i++) {
+		for (k = 0; k < 3; k++) {
+			static const uint64_t bad[] = {
+				DATA_GPA + UNREGISTERED * REGION_SIZE + TCE_RW,
+				DATA_GPA + 8 + TCE_RW,
+				(1UL << 40) + TCE_RW,
+			};
+
+			scatter_list(g, 0, 512, B, 1);
+			list_set(&g->cpu, 0, where[i], bad[k]);
+			EXPECT_EQ(H_TOO_HARD, put_list(g, 0, 512)) {
+				TH_LOG("%#lx at %u", (long)bad[k], where[i]);
+			}
+			EXPECT_EQ(0, busy(g, B));
+		}
+	}
+	EXPECT_EQ(0, wrong_scattered(g, 0, 0, 512, A, 0));
+	EXPECT_EQ(1, busy(g, A));
+	EXPECT_EQ(H_SUCCESS, stuff(g, 0, 0, 512));
+	EXPECT_EQ(0, busy(g, A));
+}
+
 /* A call that is refused leaves the device as it was. */
 TEST_F(device, dma_after_refusal)
 {
@@ -2340,6 +2475,25 @@ TEST_F(real_mode, list_of_pieces)
 	EXPECT_EQ(0, wrong_entries(g, 20, 8, gpa(B, 0) | TCE_READ, SZ_4K));
 	EXPECT_EQ(1, busy(g, A));
 	EXPECT_EQ(1, busy(g, B));
+	EXPECT_EQ(H_SUCCESS, stuff(g, 0, 0, 512));
+	EXPECT_EQ(0, busy(g, A));
+	EXPECT_EQ(0, busy(g, B));
+}
+
+/* No two entries are neighbours, and all of a list is done in real mode. */
+TEST_F(real_mode, scattered)
+{
+	struct guest *g = &self->g;
+
+	scatter_list(g, 0, 512, A, 0);
+	/* the first time takes memory */
+	ASSERT_EQ(H_SUCCESS, put_list(g, 0, 512));
+	scatter_list(g, 0, 256, A, 1);
+	scatter_list(g, 256, 256, B, 1);
+	prepare_list_calls(g, 512);
+	EXPECT_EQ(CALLS, run_calls(_metadata, g));
+	EXPECT_EQ(0, wrong_scattered(g, 0, 0, 256, A, 1));
+	EXPECT_EQ(0, wrong_scattered(g, 0, 256, 256, B, 1));
 	EXPECT_EQ(H_SUCCESS, stuff(g, 0, 0, 512));
 	EXPECT_EQ(0, busy(g, A));
 	EXPECT_EQ(0, busy(g, B));

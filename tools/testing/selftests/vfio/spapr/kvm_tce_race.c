@@ -424,6 +424,153 @@ TEST_F_TIMEOUT(race, lists_change, 60)
 	expect_clean(_metadata, self);
 }
 
+/* ---- two at a time, each of whom writes all of it, or nothing ---- */
+
+/* Entries of one chunk, few enough to be mapped at once */
+#define DUEL_AT		(7 * 1024UL + 500)
+#define DUEL_NR		16U
+
+struct duel {
+	pthread_t thread;
+	pthread_barrier_t barrier;
+	struct guest *g;
+	struct vcpu *cpu;
+	void (*fn)(struct duel *d);
+	long ret;
+};
+
+static void *run_duel(void *arg)
+{
+	struct duel *d = arg;
+
+	for (;;) {
+		pthread_barrier_wait(&d->barrier);
+		if (atomic_load(&over))
+			return NULL;
+		d->fn(d);
+		pthread_barrier_wait(&d->barrier);
+	}
+}
+
+static void duel_start(struct duel *d, struct guest *g, struct vcpu *cpu,
+		       void (*fn)(struct duel *d))
+{
+	*d = (struct duel){ .g = g, .cpu = cpu, .fn = fn };
+	atomic_store(&over, false);
+	pthread_barrier_init(&d->barrier, NULL, 2);
+	if (pthread_create(&d->thread, NULL, run_duel, d))
+		abort();
+}
+
+static void duel_stop(struct duel *d)
+{
+	atomic_store(&over, true);
+	pthread_barrier_wait(&d->barrier);
+	pthread_join(d->thread, NULL);
+	pthread_barrier_destroy(&d->barrier);
+}
+
+/* Wait a while, of a random length. */
+static void dither(unsigned int *seed)
+{
+	volatile unsigned int n = rand_r(seed) % 4000;
+
+	while (n)
+		n--;
+}
+
+static void duel_map(struct duel *d)
+{
+	static unsigned int seed;
+	struct guest *g = d->g;
+
+	dither(&seed);
+	d->ret = spapr_map(g->c, ioba(g, DUEL_AT), region_ua(g, B),
+			   (uint64_t)DUEL_NR << g->shift);
+}
+
+/*
+ * A list that takes memory is written at once nevertheless: an ioctl that maps
+ * the same entries comes before or after, never between.
+ */
+TEST_F_TIMEOUT(race, list_or_map, 60)
+{
+	unsigned int pages = REGION_SIZE >> self->g.shift, i, seed = 1;
+	struct guest *g = &self->g;
+	time_t end = time(NULL) + race_seconds();
+	struct duel d;
+	long ret;
+
+	for (i = 0; i < DUEL_NR; i++)
+		list_set(&g->cpu, 0, i, gpa(A, (uint64_t)(i * 5 % pages) <<
+					    g->shift) | TCE_RW);
+	duel_start(&d, g, NULL, duel_map);
+	do {
+		pthread_barrier_wait(&d.barrier);
+		dither(&seed);
+		ret = h_put_tce_indirect(&g->cpu, LIOBN, ioba(g, DUEL_AT),
+					 list_gpa(&g->cpu, 0),
+					 DUEL_NR);
+		pthread_barrier_wait(&d.barrier);
+		EXPECT_EQ(H_SUCCESS, ret);
+		EXPECT_EQ(0, d.ret);
+		/* of the list, or of the map */
+		EXPECT_EQ(1, busy(g, A) + busy(g, B));
+		/* all of the chunk, so that it has no array any more */
+		EXPECT_EQ(0, spapr_unmap(g->c, g->start, SZ_1G));
+	} while (time(NULL) < end && !_metadata->exit_code);
+	duel_stop(&d);
+	expect_clean_window(_metadata, self);
+}
+
+/* Scattered lists that overlap, in two chunks: one of them has been the last. */
+#define LISTS_AT	(7 * 1024UL - 300)
+#define LISTS_SHIFT	100U
+
+static void put_both_lists(struct duel *d)
+{
+	d->ret = h_put_tce_indirect(d->cpu, LIOBN,
+				    ioba(d->g, LISTS_AT + LISTS_SHIFT),
+				    list_gpa(d->cpu, 0), MAX_LIST);
+}
+
+TEST_F_TIMEOUT(race, overlapping_lists, 60)
+{
+	unsigned int pages = REGION_SIZE >> self->g.shift, i;
+	struct guest *g = &self->g;
+	time_t end = time(NULL) + race_seconds();
+	unsigned int of_first;
+	struct duel d;
+	long ret;
+
+	for (i = 0; i < MAX_LIST; i++) {
+		uint64_t off = (uint64_t)(i * 5 % pages) << g->shift;
+
+		list_set(&self->cpu[0], 0, i, gpa(A, off) | TCE_RW);
+		list_set(&self->cpu[1], 0, i, gpa(B, off) | TCE_RW);
+	}
+	duel_start(&d, g, &self->cpu[1], put_both_lists);
+	do {
+		pthread_barrier_wait(&d.barrier);
+		ret = h_put_tce_indirect(&g->cpu, LIOBN, ioba(g, LISTS_AT),
+					 list_gpa(&g->cpu, 0), MAX_LIST);
+		pthread_barrier_wait(&d.barrier);
+		ASSERT_EQ(H_SUCCESS, ret);
+		ASSERT_EQ(H_SUCCESS, d.ret);
+		of_first = 0;
+		for (i = LISTS_SHIFT; i < MAX_LIST; i++)
+			of_first += g->view[LISTS_AT + i] < gpa(B, 0);
+		EXPECT_TRUE(!of_first || of_first == MAX_LIST - LISTS_SHIFT) {
+			TH_LOG("%u are of the first", of_first);
+		}
+		EXPECT_EQ(1, busy(g, A));
+		EXPECT_EQ(1, busy(g, B));
+	} while (time(NULL) < end && !_metadata->exit_code);
+	duel_stop(&d);
+	expect_agreement(_metadata, self);
+	expect_clean(_metadata, self);
+}
+
 static void random_run(struct thread *t, uint64_t *iova, void **ua,
 		       uint64_t *size)
 {
