@@ -896,6 +896,9 @@ static int pin_tce(struct iommu_table *tbl, unsigned long ua,
 		flags |= FOLL_WRITE;
 
 	ret = pin_user_pages_fast(ua & PAGE_MASK, 1, flags, &page);
+	/* That is what the last page of all addresses gives. */
+	if (ret == -EOVERFLOW)
+		return -EFAULT;
 	if (ret != 1)
 		return ret < 0 ? ret : -EFAULT;
 

@@ -225,6 +225,8 @@ TEST_F(v1, no_memory)
 		SZ_4K);
 	refused(_metadata, self->c, EFAULT, 0, self->buf, 8 * page_size);
 	refused(_metadata, self->c, EFAULT, 0, NULL, SZ_4K);
+	/* the last page that there are addresses for */
+	refused(_metadata, self->c, EFAULT, 0, (void *)-SZ_64K, SZ_4K);
 }
 
 /* The device could write, so memory that can be read will not do. */
