@@ -37,6 +37,14 @@
 
 #include "mm_iommu_index.h"
 
+/*
+ * Pages that are pinned, with interrupts off, or unpinned, or looked at, before
+ * others may run.
+ */
+#define PIN_PAGES	512UL
+#define UNPIN_PAGES	1024UL
+#define LOOK_PAGES	8192UL
+
 /**
  * struct mm_iommu - the registered memory of one mm
  * @mm: the mm; it owns this structure
@@ -211,11 +219,18 @@ static unsigned long nr_words(const struct mm_iommu_region *region)
 	return region->nr_runs ? 2 * region->nr_runs : region->nr_pages;
 }
 
+/* A run may be all of memory, so in parts. */
 static void unpin(u64 hpa, unsigned long nr_pages, bool dirty)
 {
-	unpin_user_page_range_dirty_lock(pfn_to_page(hpa >> PAGE_SHIFT),
-					 nr_pages, dirty);
-	cond_resched();
+	while (nr_pages) {
+		unsigned long nr = min(nr_pages, UNPIN_PAGES);
+
+		unpin_user_page_range_dirty_lock(pfn_to_page(hpa >> PAGE_SHIFT),
+						 nr, dirty);
+		hpa += nr << PAGE_SHIFT;
+		nr_pages -= nr;
+		cond_resched();
+	}
 }
 
 /* Give the first @nr_pages pages of a region back; the rest was never had. */
@@ -278,7 +293,8 @@ static long region_pin_block(struct mm_iommu_region *region,
 	while (done < nr) {
 		ret = pin_user_pages_fast(region->ua +
 					  ((first + done) << PAGE_SHIFT),
-					  nr - done, FOLL_WRITE | FOLL_LONGTERM,
+					  min(nr - done, PIN_PAGES),
+					  FOLL_WRITE | FOLL_LONGTERM,
 					  pages + done);
 		if (ret <= 0)
 			break;
@@ -327,8 +343,11 @@ static void region_compact(struct mm_iommu_region *region)
 	unsigned long nr_runs = 1, i, run = 0;
 	u64 **runs;
 
-	for (i = 1; i < region->nr_pages; i++)
+	for (i = 1; i < region->nr_pages; i++) {
 		nr_runs += !run_goes_on(region, i);
+		if (!(i % LOOK_PAGES))
+			cond_resched();
+	}
 
 	if (2 * nr_runs > region->nr_pages)
 		return;
@@ -340,6 +359,8 @@ static void region_compact(struct mm_iommu_region *region)
 	for (i = 0; i < region->nr_pages; i++) {
 		u64 *words;
 
+		if (!(i % LOOK_PAGES))
+			cond_resched();
 		if (i && run_goes_on(region, i))
 			continue;
 		words = runs[2 * run >> MM_IOMMU_BLOCK_SHIFT];
