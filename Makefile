@@ -10,6 +10,7 @@
 	build-no-tce build-modules kernel-64k kernel-4k \
 	check check-base check-harness check-patches bisect base-7.2 \
 	bench profile builds deb lint clean \
+	fuzz-abi stress latency \
 	run-qemu run-dpdk client-setup
 
 POWERNV := tools/testing/powernv
@@ -33,6 +34,9 @@ FILTER ?=
 GUEST ?=
 DEB_FLAVOUR ?= powerpc64le
 DEB_VERSION ?= $(or $(if $(BASE),$(BASE_VERSION)),6.12)
+SEED ?= $(shell date +%s)
+STEPS ?= 20000
+SECONDS ?= 600
 V ?=
 
 SUFFIX := $(if $(DEBUG),-debug)
@@ -69,6 +73,9 @@ help:
 	@echo 'make bisect       compile what each step of it touches, in order'
 	@echo 'make deb          a Debian package for ppc64el, hours (build/deb)'
 	@echo 'make base-7.2     unpack current mainline, for BASE=build/base-7.2'
+	@echo 'make fuzz-abi     random calls against a model (SEED= STEPS=)'
+	@echo 'make stress       everything at once, on 4 CPUs (SEED= SECONDS=)'
+	@echo 'make latency      the longest times without scheduling'
 	@echo 'make check-harness  test the tools that test'
 	@echo 'make builds       build without VFIO/sPAPR, and with VFIO as modules'
 	@echo 'make lint         checkpatch and sparse over our files'
@@ -81,6 +88,7 @@ help:
 	@echo 'MACHINE=NAME      powernv9, powernv9-hash, powernv8, pseries, pseries8'
 	@echo 'TEST=NAME,...     test programs      FILTER=GLOB,...  test cases'
 	@echo 'DEB_FLAVOUR=NAME  powerpc64le (4 KiB pages), powerpc64le-64k'
+	@echo 'SEED=N STEPS=N SECONDS=N   for fuzz-abi and stress'
 	@echo 'GUEST=WORD        for the guest of run-qemu, as disable_ddw'
 	@echo 'V=1               show the whole console'
 
@@ -200,6 +208,21 @@ bench: kernel-64k kernel-base tests
 PROFILED := $(or $(MACHINE),powernv9 powernv8)
 profile: kernel-64k tests
 	@for m in $(PROFILED); do $(POWERNV)/profile $$m || exit; done
+# By option for long; a short run of each is part of check.
+fuzz-abi: kernels tests
+	@$(POWERNV)/boot $(or $(MACHINE),powernv9) --icount --tests spapr_fuzz \
+		--args 'SEED=$(SEED) STEPS=$(STEPS)' --timeout 86400 \
+		--kernel $(OUT_$(or $(PAGES),64k))/vmlinux
+
+stress: kernels tests
+	@$(POWERNV)/boot $(or $(MACHINE),powernv9) --smp 4 \
+		--tests spapr_stress_race --extra-append loglevel=6 \
+		--args 'SEED=$(SEED) SECONDS=$(SECONDS)' --timeout 86400 \
+		--kernel $(OUT_$(or $(PAGES),64k))/vmlinux
+
+latency: kernel-64k tests
+	@for m in powernv9 powernv8; do echo $$m; \
+		$(POWERNV)/boot $$m --icount --run spapr_latency || exit 1; done
 
 lint: tree
 	@$(POWERNV)/lint

@@ -8,14 +8,12 @@
  *
  * Each case takes SPAPR_RACE_SECONDS, by default 2.
  */
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "kvm_fixture.h"
+#include "spapr_race.h"
 
 /*
  * The entries that all fight for: from the middle of one page of the guest's
@@ -24,8 +22,8 @@
 #define FIRST		7000UL
 #define ENTRIES		2400UL
 
+#define RACE_SECONDS	2
 #define VCPUS		3
-#define MAX_THREADS	6
 /* Hypercalls in one go */
 #define BATCH		48
 /* Entries that are looked at in the end */
@@ -78,129 +76,34 @@ FIXTURE_TEARDOWN(race)
 
 /* ---- threads ---- */
 
-#define ERR(e)		(1UL << (e))
-
-struct thread {
-	pthread_t thread;
-	FIXTURE_DATA(race) *self;
-	struct guest *g;
-	struct vcpu *cpu;
-	void (*fn)(struct thread *t);
-	/* may hypercalls be refused? */
-	bool refused;
-	unsigned int seed;
-	long done;
-	/* the first result that cannot be */
-	const char *what;
-	long ret;
-};
-
-static atomic_bool over;
-
-/* Notes a result; true if it was success. Errors other than @may are wrong. */
-static bool result(struct thread *t, const char *what, int ret, uint64_t may)
-{
-	t->done++;
-	if (!ret)
-		return true;
-	if (!t->what && (ret > 0 || !(may & ERR(-ret)))) {
-		t->what = what;
-		t->ret = ret;
-	}
-	return false;
-}
-
-static unsigned int some(struct thread *t, unsigned int below)
-{
-	t->seed = t->seed * 1103515245 + 12345;
-	return (t->seed >> 8) % below;
-}
-
-static void nap(struct thread *t, unsigned int most_us)
-{
-	struct timespec ts = { .tv_nsec = some(t, most_us) * 1000L };
-
-	nanosleep(&ts, NULL);
-}
-
-static void *run_thread(void *arg)
-{
-	struct thread *t = arg;
-
-	while (!atomic_load(&over))
-		t->fn(t);
-	return NULL;
-}
-
-static double race_seconds(void)
-{
-	const char *text = getenv("SPAPR_RACE_SECONDS");
-
-	return text ? atof(text) : 2;
-}
-
 struct brawler {
 	void (*fn)(struct thread *t);
 	bool refused;
 };
 
-static void start(FIXTURE_DATA(race) *self, struct thread *threads,
-		  const struct brawler *who, int n)
+/* The first of them may be vCPUs. */
+static void line_up(FIXTURE_DATA(race) *self, struct thread *threads,
+		    const struct brawler *who, int n)
 {
 	int i;
 
-	atomic_store(&over, false);
 	for (i = 0; i < n; i++) {
-		struct thread *t = &threads[i];
-
-		*t = (struct thread){
+		threads[i] = (struct thread){
 			.self = self, .g = &self->g, .fn = who[i].fn,
-			.refused = who[i].refused, .seed = i * 7919 + 1,
+			.refused = who[i].refused,
 			.cpu = i < VCPUS ? &self->cpu[i] : NULL,
 		};
-		if (pthread_create(&t->thread, NULL, run_thread, t))
-			abort();
 	}
 }
 
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec * 1e-9;
-}
-
-/* Looks at all tables at odd moments, until the time is over. */
-static void watch(struct __test_metadata *_metadata)
-{
-	double end = now() + race_seconds();
-	struct thread t = { .seed = 4711 };
-
-	while (now() < end) {
-		nap(&t, 20000);
-		ASSERT_EQ(0, check_invariants());
-	}
-}
-
-/* The first of them may be vCPUs. Ends them in time. */
+/* Ends them in time. */
 static void brawl(struct __test_metadata *_metadata, FIXTURE_DATA(race) *self,
 		  const struct brawler *who, int n)
 {
 	struct thread threads[MAX_THREADS];
-	int i;
 
-	start(self, threads, who, n);
-	watch(_metadata);
-	atomic_store(&over, true);
-	for (i = 0; i < n; i++) {
-		pthread_join(threads[i].thread, NULL);
-		EXPECT_LT(0, threads[i].done);
-		EXPECT_EQ(NULL, threads[i].what) {
-			TH_LOG("thread %d: %s returned %ld", i,
-			       threads[i].what, threads[i].ret);
-		}
-	}
+	line_up(self, threads, who, n);
+	threads_race(_metadata, threads, n, race_seconds(RACE_SECONDS));
 }
 
 /* ---- what vCPUs do ---- */
@@ -379,6 +282,7 @@ TEST_F_TIMEOUT(race, same_entries, 60)
 /* A thread changes the lists while the vCPUs put them. */
 static void brawl_put_lists(struct thread *t)
 {
+	FIXTURE_DATA(race) *self = t->self;
 	unsigned int i;
 
 	for (i = 0; i < BATCH; i++) {
@@ -387,14 +291,15 @@ static void brawl_put_lists(struct thread *t)
 		/* those of the first vCPU, for all */
 		hcall_set(t->cpu, i, H_PUT_TCE_INDIRECT, LIOBN,
 			  ioba(t->g, FIRST + some(t, ENTRIES - n)),
-			  list_gpa(&t->self->cpu[0], i % 4), n);
+			  list_gpa(&self->cpu[0], i % 4), n);
 	}
 	run_hcalls(t, BATCH);
 }
 
 static void brawl_change_lists(struct thread *t)
 {
-	struct vcpu *cpu = &t->self->cpu[0];
+	FIXTURE_DATA(race) *self = t->self;
+	struct vcpu *cpu = &self->cpu[0];
 	unsigned int list = some(t, 4), i;
 	unsigned int from = some(t, MAX_LIST);
 	uint64_t tce = random_tce(t);
@@ -900,7 +805,8 @@ live(struct __test_metadata *_metadata, enum mmu mmu, int ready)
 	static FIXTURE_DATA(race) self;
 
 	race_setup(_metadata, &self, &variant);
-	start(&self, threads, who, 5);
+	line_up(&self, threads, who, 5);
+	threads_start(threads, 5);
 	if (write(ready, "", 1) != 1)
 		_exit(1);
 	for (;;)

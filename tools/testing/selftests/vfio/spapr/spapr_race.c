@@ -9,13 +9,11 @@
  * outcome of each round. Brawls: several threads without any order, and a look
  * when they have ended. Either takes SPAPR_RACE_SECONDS, by default 5.
  */
-#include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
-#include <time.h>
 
-#include "spapr_harness.h"
+#include "spapr_race.h"
 
+#define RACE_SECONDS	5
 /* In entries of 4 KiB. No border but the first one is at a round number. */
 #define PER_REGION	640
 #define REGION_SIZE	(PER_REGION * SZ_4K)
@@ -123,13 +121,6 @@ static double now(void)
 	return ts.tv_sec + ts.tv_nsec * 1e-9;
 }
 
-static double race_seconds(void)
-{
-	const char *text = getenv("SPAPR_RACE_SECONDS");
-
-	return text ? atof(text) : 5;
-}
-
 /* ---- duels ---- */
 
 typedef int (*deed)(FIXTURE_DATA(race) *self);
@@ -194,7 +185,7 @@ static void duel_begin(struct duel *d, FIXTURE_DATA(race) *self, deed a, deed b)
 		if (pthread_create(&d->thread[i], NULL, fight, &who[i]))
 			abort();
 	}
-	d->end = now() + race_seconds();
+	d->end = now() + race_seconds(RACE_SECONDS);
 }
 
 /* One round; both have ended when it returns. False: the time is over. */
@@ -518,103 +509,30 @@ TEST_F_TIMEOUT(race, map_remove, 60)
 
 /* ---- brawls ---- */
 
-#define MAX_THREADS	8
-#define ERR(e)		(1UL << (e))
-
-struct thread {
-	pthread_t thread;
-	FIXTURE_DATA(race) *self;
-	void (*fn)(struct thread *t);
-	int c;
-	unsigned int seed;
-	long done;
-	/* the first result that cannot be */
-	const char *what;
-	int ret;
-};
-
-static atomic_bool over;
-
-/* Notes a result; true if it was success. Errors other than @may are wrong. */
-static bool result(struct thread *t, const char *what, int ret, uint64_t may)
-{
-	t->done++;
-	if (!ret)
-		return true;
-	if (!t->what && (ret > 0 || !(may & ERR(-ret)))) {
-		t->what = what;
-		t->ret = ret;
-	}
-	return false;
-}
-
-static unsigned int some(struct thread *t, unsigned int below)
-{
-	t->seed = t->seed * 1103515245 + 12345;
-	return (t->seed >> 8) % below;
-}
-
-static void *run_thread(void *arg)
-{
-	struct thread *t = arg;
-
-	while (!atomic_load(&over))
-		t->fn(t);
-	return NULL;
-}
-
-/* Looks at all tables at odd moments, until the time is over. */
-static void watch(struct __test_metadata *_metadata, double end)
-{
-	struct thread t = { .seed = 4711 };
-	struct timespec ts = { 0 };
-
-	while (now() < end) {
-		ts.tv_nsec = some(&t, 20000) * 1000;
-		nanosleep(&ts, NULL);
-		ASSERT_EQ(0, check_invariants());
-	}
-}
-
 /* Starts as many threads as there are functions, and ends them in time. */
 static void brawl(struct __test_metadata *_metadata, FIXTURE_DATA(race) *self,
 		  void (*const *fn)(struct thread *t), const int *c, int n)
 {
 	struct thread threads[MAX_THREADS] = { 0 };
-	double end = now() + race_seconds();
 	int i;
 
-	atomic_store(&over, false);
 	for (i = 0; i < n; i++) {
-		struct thread *t = &threads[i];
-
-		t->self = self;
-		t->fn = fn[i];
-		t->c = c ? c[i] : self->c;
-		t->seed = i * 7919 + 1;
-		if (pthread_create(&t->thread, NULL, run_thread, t))
-			abort();
+		threads[i].self = self;
+		threads[i].fn = fn[i];
+		threads[i].c = c ? c[i] : self->c;
 	}
-	watch(_metadata, end);
-	atomic_store(&over, true);
-	for (i = 0; i < n; i++) {
-		pthread_join(threads[i].thread, NULL);
-		EXPECT_LT(0, threads[i].done);
-		EXPECT_EQ(NULL, threads[i].what) {
-			TH_LOG("thread %d: %s returned %d", i, threads[i].what,
-			       threads[i].ret);
-		}
-	}
+	threads_race(_metadata, threads, n, race_seconds(RACE_SECONDS));
 }
 
 /* Runs of up to two lots, anywhere in the first lot's place. */
 static void random_run(struct thread *t, uint64_t *iova, void **ua,
 		       uint64_t *size)
 {
+	FIXTURE_DATA(race) *self = t->self;
 	unsigned int n = 1 + some(t, LOT * PER_REGION);
 
 	*iova = some(t, LOT * PER_REGION - n + 1) * SZ_4K;
-	*ua = t->self->buf + some(t, REGIONS * PER_REGION - n + 1) * SZ_4K;
+	*ua = self->buf + some(t, REGIONS * PER_REGION - n + 1) * SZ_4K;
 	*size = n * SZ_4K;
 	if (some(t, 2))
 		*iova += SLOT1_START;
@@ -658,7 +576,8 @@ static void brawl_create(struct thread *t)
 /* Holds the mapping for a while, and says so: then it cannot be lost. */
 static void brawl_hold(struct thread *t)
 {
-	atomic_uint *generation = &t->self->generation;
+	FIXTURE_DATA(race) *self = t->self;
+	atomic_uint *generation = &self->generation;
 
 	if (!result(t, "MAP", spapr_map(t->c, 0, region(t->self, 0), LOT_SIZE),
 		    ERR(EINVAL)))
@@ -671,7 +590,8 @@ static void brawl_hold(struct thread *t)
 
 static void brawl_unregister_held(struct thread *t)
 {
-	atomic_uint *generation = &t->self->generation;
+	FIXTURE_DATA(race) *self = t->self;
+	atomic_uint *generation = &self->generation;
 	unsigned int before = atomic_load(generation);
 	int i = some(t, LOT);
 	int ret = unregister_region(t->self, i);
@@ -743,7 +663,8 @@ TEST_F_TIMEOUT(race, mapped_is_mapped, 60)
 /* The second group comes and goes. */
 static void brawl_join(struct thread *t)
 {
-	struct edu *edu = &t->self->edu[1];
+	FIXTURE_DATA(race) *self = t->self;
+	struct edu *edu = &self->edu[1];
 
 	if (result(t, "SET_CONTAINER", container_add(t->c, edu), 0))
 		result(t, "UNSET_CONTAINER", container_del(t->c, edu), 0);

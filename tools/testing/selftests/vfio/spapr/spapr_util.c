@@ -709,6 +709,16 @@ unsigned long max_contiguous(void)
 	return page_size << (columns - 4 - 1);
 }
 
+void settings_from(int argc, char **argv)
+{
+	int i;
+
+	for (i = 1; i < argc; i++) {
+		if (strchr(argv[i], '='))
+			putenv(argv[i]);
+	}
+}
+
 void limit_locked(uint64_t bytes)
 {
 	struct __user_cap_header_struct header = {

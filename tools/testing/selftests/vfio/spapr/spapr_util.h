@@ -153,6 +153,9 @@ long mem_free_kb_settle(long kb);
 /* The largest piece of memory that the kernel allocates in one. */
 unsigned long max_contiguous(void);
 
+/* Arguments of the form NAME=VALUE go to the environment. */
+void settings_from(int argc, char **argv);
+
 /* From here on RLIMIT_MEMLOCK applies, at @bytes. */
 void limit_locked(uint64_t bytes);
 /* Runs @fn in a forked child (so in another mm) and returns what it returns. */
