@@ -65,6 +65,8 @@ struct fuzz {
 
 	/* all memory that the arena is ever made of, and what is in it */
 	int store_fd;
+	/* bus addresses that were mapped or unmapped lately */
+	uint64_t lately[8];
 	char *store, *shadow;
 	int arena, huge, low;
 	unsigned int huge_shift;
@@ -577,6 +579,11 @@ static void op_create(struct fuzz *f)
 	size = 1UL << (shift + below(f, one_in(f, 4) ? 42 - shift : 14));
 	if (one_in(f, 16))
 		levels = one_in(f, 2) ? 0 : 5 + below(f, 3);
+	/* one level that nobody has memory for, after it was charged */
+	if (one_in(f, 16)) {
+		size = 1UL << (shift + 24);
+		levels = 1;
+	}
 	if (one_in(f, 16))
 		size += one_in(f, 2) ? 1UL << shift : -size;
 	if (one_in(f, 24))
@@ -693,6 +700,7 @@ static void op_unmap(struct fuzz *f)
 		miss(f, &iova, &unused, &size);
 	note(f, "container %d: UNMAP %#lx size %#lx", c, (long)iova,
 	     (long)size);
+	f->lately[below(f, 8)] = iova;
 	expect(f, m_unmap(&f->m, c, iova, size),
 	       spapr_unmap(f->c[c], iova, size));
 }
@@ -1069,6 +1077,7 @@ static void op_h_stuff(struct fuzz *f)
 		tce = one_in(f, 2) ? 0x5000 : some_tce(f, l);
 	note(f, "LIOBN %u: H_STUFF_TCE %#lx %#lx %ld", l, (long)ioba, (long)tce,
 	     (long)n);
+	f->lately[below(f, 8)] = ioba;
 	expect(f, m_h_stuff(&f->m, l, ioba, tce, n),
 	       h_stuff_tce(&f->cpu, LIOBN + l, ioba, tce, n));
 }
@@ -1127,7 +1136,10 @@ static uint64_t some_bus(struct fuzz *f, int g)
 	struct m_window *w;
 	struct m_run *run = some_run(f, g, &w);
 
-	switch (below(f, 5)) {
+	switch (below(f, 7)) {
+	case 5:
+	case 6:
+		return align_down(f->lately[below(f, 8)], 12);
 	case 0:
 		return (one_in(f, 2) ? SLOT0_START : SLOT1_START) +
 		       below(f, SZ_1G / SZ_4K) * SZ_4K;
@@ -1336,7 +1348,7 @@ static const struct op host_ops[] = {
 	{ op_enable, 8 }, { op_disable, 4 }, { op_join, 10 }, { op_leave, 5 },
 	{ op_set_iommu, 10 }, { op_open_device, 6 }, { op_close_device, 4 },
 	{ op_move, 12 }, { op_punch, 8 }, { op_fill, 12 }, { op_protect, 12 },
-	{ op_spot, 6 }, { NULL }
+	{ op_spot, 16 }, { NULL }
 };
 
 static const struct op guest_ops[] = {
@@ -1456,6 +1468,7 @@ FIXTURE_VARIANT(fuzz)
 FIXTURE_VARIANT_ADD(fuzz, ioctls) { false };
 FIXTURE_VARIANT_ADD(fuzz, hash) { true, HASH };
 FIXTURE_VARIANT_ADD(fuzz, radix) { true, RADIX };
+FIXTURE_VARIANT_ADD(fuzz, pr) { true, PR };
 
 FIXTURE_SETUP(fuzz)
 {

@@ -844,20 +844,85 @@ void m_vm_create(struct model *m)
 	memset(m->slot, 0, sizeof(m->slot));
 }
 
+/* Do groups other than @g, which may be none, have the window? */
+static bool is_used_by_others(struct model *m, const struct m_window *w, int g)
+{
+	int i, num;
+
+	for (i = 0; i < M_GROUPS; i++) {
+		int c = m->group[i].container;
+
+		for (num = 0; i != g && c != M_NONE && num < M_WINDOWS; num++) {
+			if (m->container[c].window[num] == w)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool is_attached(const struct m_liobn *l, const struct m_window *w)
+{
+	unsigned int i;
+
+	for (i = 0; i < l->attachments; i++) {
+		if (l->attachment[i].window == w &&
+		    l->attachment[i].group != M_NONE)
+			return true;
+	}
+	return false;
+}
+
+/* The LIOBN knows the window no more. */
+static void attachment_drop(struct model *m, struct m_liobn *l, unsigned int i)
+{
+	struct m_window *w = l->attachment[i].window;
+
+	l->attachment[i] = l->attachment[--l->attachments];
+	window_put(m, w);
+}
+
+/* All of the LIOBN's range is unmapped, by whomever it was mapped. */
+static void attachment_clear(struct model *m, struct m_liobn *l, unsigned int i)
+{
+	struct m_window *w = l->attachment[i].window;
+
+	entries_clear(w, 0, l->size << (l->shift - w->shift));
+	attachment_drop(m, l, i);
+}
+
+/* What no group but @g has any more of what the LIOBN kept. */
+static void let_go(struct model *m, struct m_liobn *l, int g)
+{
+	unsigned int i = 0;
+
+	while (i < l->attachments) {
+		const struct m_attachment *a = &l->attachment[i];
+
+		if (a->group == M_NONE && !is_used_by_others(m, a->window, g))
+			attachment_clear(m, l, i);
+		else
+			i++;
+	}
+}
+
+/* The last attachment of a window is kept while other groups have it. */
 static void detach(struct model *m, struct m_liobn *l, int g)
 {
 	unsigned int i = 0;
 
 	while (i < l->attachments) {
-		struct m_attachment a = l->attachment[i];
+		struct m_attachment *a = &l->attachment[i];
 
-		if (g != M_NONE && a.group != g) {
+		if (a->group == g)
+			a->group = M_NONE;
+		else
+			a = NULL;
+		if (a && is_attached(l, a->window))
+			attachment_drop(m, l, i);
+		else
 			i++;
-			continue;
-		}
-		l->attachment[i] = l->attachment[--l->attachments];
-		window_put(m, a.window);
 	}
+	let_go(m, l, g);
 }
 
 int m_kvm_add(struct model *m, int g)
@@ -880,7 +945,6 @@ int m_kvm_del(struct model *m, int g)
 	return 0;
 }
 
-/* What is mapped stays, for the devices still run. */
 void m_vm_close(struct model *m)
 {
 	int g;
@@ -913,7 +977,8 @@ void m_liobn_close(struct model *m, unsigned int l)
 {
 	struct m_liobn *t = &m->liobn[l];
 
-	detach(m, t, M_NONE);
+	while (t->attachments)
+		attachment_clear(m, t, 0);
 	m->locked -= t->charge;
 	free(t->tce);
 	memset(t, 0, sizeof(*t));
@@ -930,6 +995,7 @@ int m_attach(struct model *m, int g, unsigned int l)
 {
 	struct m_liobn *t = &m->liobn[l];
 	int c = m->group[g].container, num;
+	struct m_attachment *kept = NULL;
 	struct m_window *w = NULL;
 	unsigned int i;
 
@@ -943,13 +1009,23 @@ int m_attach(struct model *m, int g, unsigned int l)
 	if (!w)
 		return -EINVAL;
 	for (i = 0; i < t->attachments; i++) {
-		if (t->attachment[i].window == w && t->attachment[i].group == g)
-			return 0;
+		if (t->attachment[i].window != w)
+			continue;
+		if (t->attachment[i].group == g)
+			goto let_go;
+		if (t->attachment[i].group == M_NONE)
+			kept = &t->attachment[i];
 	}
-	if (t->attachments == M_ATTACHMENTS)
-		abort();
-	t->attachment[t->attachments++] = (struct m_attachment){ w, g };
-	w->users++;
+	if (!kept) {
+		if (t->attachments == M_ATTACHMENTS)
+			abort();
+		kept = &t->attachment[t->attachments++];
+		kept->window = w;
+		w->users++;
+	}
+	kept->group = g;
+let_go:
+	let_go(m, t, M_NONE);
 	return 0;
 }
 
@@ -996,6 +1072,8 @@ static bool can_put(struct model *m, struct m_liobn *l, uint64_t tce)
 	for (i = 0; i < l->attachments; i++) {
 		unsigned int shift = l->attachment[i].window->shift;
 
+		if (l->attachment[i].group == M_NONE)
+			continue;
 		if (ua & ((1UL << shift) - 1) ||
 		    !can_point_to(m, ua, 1UL << (l->shift - shift), shift))
 			return false;
@@ -1017,7 +1095,7 @@ static void put(struct model *m, struct m_liobn *l, uint64_t index,
 
 		sub = l->shift - w->shift;
 		/* A window that is gone takes nothing any more */
-		if (w->closed)
+		if (w->closed || l->attachment[i].group == M_NONE)
 			continue;
 		if (tce & M_PERM)
 			entries_set(w, (struct m_run){
@@ -1081,7 +1159,8 @@ long m_h_stuff(struct model *m, unsigned int l, uint64_t ioba, uint64_t tce,
 		struct m_window *w = t->attachment[a].window;
 		unsigned int sub = t->shift - w->shift;
 
-		entries_clear(w, first << sub, n << sub);
+		if (t->attachment[a].group != M_NONE)
+			entries_clear(w, first << sub, n << sub);
 	}
 	for (i = 0; i < n; i++)
 		t->tce[first + i] = tce;

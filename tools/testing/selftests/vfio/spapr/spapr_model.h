@@ -116,6 +116,7 @@ struct m_slot {
 
 struct m_attachment {
 	struct m_window *window;
+	/* M_NONE if it was released, and the window is kept for other groups */
 	int group;
 };
 
