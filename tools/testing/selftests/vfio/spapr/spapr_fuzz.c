@@ -1151,10 +1151,9 @@ static uint64_t some_bus(struct fuzz *f, int g)
 		if (run)
 			return w->start +
 			       ((run->first + run->nr) << w->shift);
-		/* fall through */
-	default:
-		return run ? bus_in(f, w, run) : 0;
+		break;
 	}
+	return run ? bus_in(f, w, run) : 0;
 }
 
 static void pattern(struct fuzz *f, uint64_t *words)
@@ -1303,13 +1302,13 @@ static void check_tables(struct fuzz *f)
 /* The kernel's own look at its tables, if it has one */
 static void check_kernel(struct fuzz *f)
 {
-	char line[256], last[256] = ": 0 faults";
+	char line[256] = "", last[256] = ": 0 faults";
 	FILE *file = fopen(CHECKER, "r");
 
 	if (!file)
 		return;
 	while (fgets(line, sizeof(line), file))
-		strcpy(last, line);
+		memcpy(last, line, sizeof(last));
 	fclose(file);
 	if (!strstr(last, ": 0 faults"))
 		wrong(f, "the kernel says: %s", last);

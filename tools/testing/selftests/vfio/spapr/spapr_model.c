@@ -197,9 +197,8 @@ static void entries_clear(struct m_window *w, uint64_t first, uint64_t nr)
 		if (end <= first || old.first >= first + nr)
 			continue;
 		w->run[i].nr = 0;
-		if (old.first < first) {
+		if (old.first < first)
 			w->run[i].nr = first - old.first;
-		}
 		if (end > first + nr) {
 			struct m_run rest = old;
 			uint64_t skip = first + nr - old.first;
@@ -493,10 +492,11 @@ int m_flawed(struct model *m, int c, enum m_call call, enum m_flaw flaw)
 	case M_UNREGISTER:
 		if (box->version == 2 && !box->bound)
 			return -EPERM;
-		/* fall through */
+		break;
 	default:
-		return box->version == 2 ? error : -ENOTTY;
+		break;
 	}
+	return box->version == 2 ? error : -ENOTTY;
 }
 
 /* Only for version 2; 0 if the call exists */

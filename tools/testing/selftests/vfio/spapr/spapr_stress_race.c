@@ -319,7 +319,7 @@ static const struct {
 	{ "group", do_group }, { "vm", do_vm }, { "foreign", do_foreign },
 };
 
-#define NR_DEEDS	(sizeof(deeds) / sizeof(deeds[0]))
+#define NR_DEEDS	ARRAY_SIZE(deeds)
 
 /* What went well, of how much: nothing may be refused every time. */
 static void tell(const struct thread *threads)
@@ -435,12 +435,12 @@ FIXTURE_TEARDOWN(stress)
 /* Looks at all tables while everything goes on, if the kernel can. */
 static void do_check(struct thread *t)
 {
-	char line[256], last[256] = ": 0 faults";
+	char line[256] = "", last[256] = ": 0 faults";
 	FILE *f = fopen(CHECKER, "r");
 
 	t->done++;
 	while (f && fgets(line, sizeof(line), f))
-		strcpy(last, line);
+		memcpy(last, line, sizeof(last));
 	if (f)
 		fclose(f);
 	if (!strstr(last, ": 0 faults"))
