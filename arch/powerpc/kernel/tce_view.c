@@ -413,7 +413,7 @@ static unsigned int dense_within(const struct tce_dense *dense,
  *	   whose address is not in the range, or one after @last
  * @last: last entry to look at
  * @ua: first byte of the range
- * @ua_bytes: size of the range
+ * @ua_bytes: size of the range; no entry reaches across its end
  *
  * Context: Any, real mode included.
  * Return: how many entries are mapped to addresses of the range, before @first

@@ -29,7 +29,7 @@
 #include <linux/types.h>
 
 #define TCE_CHUNK_SHIFT		10
-#define TCE_CHUNK_ENTRIES	(1UL << TCE_CHUNK_SHIFT)
+#define TCE_CHUNK_ENTRIES	BIT(TCE_CHUNK_SHIFT)
 
 /* The word of a chunk. */
 #define TCE_WORD_LOCK_BIT	0
@@ -44,7 +44,7 @@
 
 /* Words or pointers of one 4 KiB node of the tree of words. */
 #define TCE_NODE_SHIFT		9
-#define TCE_NODE_SLOTS		(1UL << TCE_NODE_SHIFT)
+#define TCE_NODE_SLOTS		BIT(TCE_NODE_SHIFT)
 
 /**
  * struct tce_dense - the array of a dense chunk

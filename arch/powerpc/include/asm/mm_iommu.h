@@ -10,6 +10,7 @@
 #define _ASM_POWERPC_MM_IOMMU_H
 
 #include <linux/atomic.h>
+#include <linux/bits.h>
 #include <linux/list.h>
 #include <linux/minmax.h>
 #include <linux/rcupdate.h>
@@ -84,7 +85,7 @@ struct mm_iommu_region {
 
 #define MM_IOMMU_GONE		S64_MIN
 #define MM_IOMMU_BLOCK_SHIFT	13
-#define MM_IOMMU_BLOCK_WORDS	(1UL << MM_IOMMU_BLOCK_SHIFT)
+#define MM_IOMMU_BLOCK_WORDS	BIT(MM_IOMMU_BLOCK_SHIFT)
 
 #ifdef CONFIG_SPAPR_TCE_IOMMU
 extern struct srcu_struct tce_real_mode_srcu;

@@ -402,7 +402,7 @@ TEST_F_TIMEOUT(race, list_or_map, 60)
 {
 	unsigned int pages = REGION_SIZE >> self->g.shift, i, seed = 1;
 	struct guest *g = &self->g;
-	time_t end = time(NULL) + race_seconds();
+	time_t end = time(NULL) + race_seconds(RACE_SECONDS);
 	struct duel d;
 	long ret;
 
@@ -443,7 +443,7 @@ TEST_F_TIMEOUT(race, overlapping_lists, 60)
 {
 	unsigned int pages = REGION_SIZE >> self->g.shift, i;
 	struct guest *g = &self->g;
-	time_t end = time(NULL) + race_seconds();
+	time_t end = time(NULL) + race_seconds(RACE_SECONDS);
 	unsigned int of_first;
 	struct duel d;
 	long ret;

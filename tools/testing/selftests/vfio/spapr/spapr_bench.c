@@ -849,7 +849,8 @@ static double throughput(int c, uint64_t start, char *ua, unsigned int n,
 	unsigned long done = 0;
 	unsigned int i;
 
-	go = halt = false;
+	go = false;
+	halt = false;
 	for (i = 0; i < n; i++) {
 		w[i] = (struct worker){
 			.c = c, .iova = start + i * SZ_1G, .entries = entries,
@@ -887,7 +888,8 @@ static void part_threads(void)
 
 			for (rep = 0; rep < 3; rep++)
 				runs_add(&runs, throughput(box.c, start,
-					 a.contig, n, entries[i]));
+							   a.contig, n,
+							   entries[i]));
 			runs_print(&runs, "call/s", 1, "threads_%lu/%u",
 				   entries[i], n);
 		}
