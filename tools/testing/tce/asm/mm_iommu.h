@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <linux/mm.h>
+#include "../../../../arch/powerpc/include/asm/mm_iommu.h"

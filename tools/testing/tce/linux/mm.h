@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A process of which nothing exists but its page table, which is an array of
+ * page frame numbers, and pages that know nothing but how often they are
+ * pinned. The page size is chosen anew in each run.
+ */
+#ifndef _FUZZ_LINUX_MM_H
+#define _FUZZ_LINUX_MM_H
+
+#include <linux/align.h>
+#include <linux/err.h>
+#include <linux/export.h>
+#include <linux/kernel.h>
+#include <linux/types.h>
+
+#include "fuzz.h"
+
+extern unsigned int fuzz_page_shift;
+
+#define PAGE_SHIFT		fuzz_page_shift
+#define PAGE_SIZE		(1UL << PAGE_SHIFT)
+#define offset_in_page(p)	((unsigned long)(p) & (PAGE_SIZE - 1))
+
+#define __va(pa)		((void *)(unsigned long)(pa))
+#define __pa(va)		((unsigned long)(va))
+
+struct mm_iommu;
+
+struct mm_struct {
+	struct {
+		struct mm_iommu *mm_iommu;
+	} context;
+};
+
+struct vm_area_struct {
+	unsigned long vm_start;
+	unsigned long vm_end;
+};
+
+struct page {
+	unsigned int pins;
+};
+
+#define FOLL_WRITE	1
+#define FOLL_LONGTERM	2
+
+void mmap_read_lock(struct mm_struct *mm);
+void mmap_read_unlock(struct mm_struct *mm);
+struct vm_area_struct *find_vma(struct mm_struct *mm, unsigned long addr);
+int account_locked_vm(struct mm_struct *mm, unsigned long pages, bool inc);
+struct page *pfn_to_page(unsigned long pfn);
+unsigned long page_to_pfn(const struct page *page);
+int pin_user_pages_fast(unsigned long start, int nr_pages,
+			unsigned int gup_flags, struct page **pages);
+void unpin_user_page_range_dirty_lock(struct page *page, unsigned long nr_pages,
+				      bool make_dirty);
+
+#define WARN_ON_ONCE(condition)	require(!(condition))
+
+#endif /* _FUZZ_LINUX_MM_H */

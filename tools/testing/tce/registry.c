@@ -1,0 +1,553 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Fuzzes registered memory against plain arrays of page frame numbers.
+ *
+ * The process is an array of page frame numbers, which changes as the fuzzer
+ * likes: contiguous, fragmented, with holes, with pages that cannot be pinned.
+ * A page frame knows how often it is pinned, and the process what is charged.
+ */
+
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include <asm/mm_iommu.h>
+
+#include "fuzz.h"
+
+#define NR_FRAMES	(1UL << 18)
+#define NR_PAGES	40000UL
+#define NR_REGIONS	12
+#define BASE_PAGE	0x1000UL
+#define MAX_RUNS	64
+
+/* What a page of the process is, besides a frame number. */
+#define NO_VMA		(~0U)
+#define NO_ACCESS	(~0U - 1)
+
+struct region {
+	struct mm_iommu_region *region;	/* NULL: this one is free */
+	unsigned long first;		/* page */
+	unsigned long nr;
+	unsigned int refs;
+	unsigned long entries;
+	bool written;
+	u32 frame[NR_PAGES];
+};
+
+unsigned int fuzz_page_shift = 12;
+
+static struct page frames[NR_FRAMES];
+static u32 process[NR_PAGES];
+static struct region model[NR_REGIONS];
+static struct mm_struct mm;
+static unsigned long charged, limit, pinned;
+static bool mmap_lock_held;
+
+/* The world that registered memory is in */
+
+void mmap_read_lock(struct mm_struct *mm)
+{
+	require(!mmap_lock_held);
+	mmap_lock_held = true;
+}
+
+void mmap_read_unlock(struct mm_struct *mm)
+{
+	require(mmap_lock_held);
+	mmap_lock_held = false;
+}
+
+/* The mapping that ends above @addr. */
+struct vm_area_struct *find_vma(struct mm_struct *mm, unsigned long addr)
+{
+	static struct vm_area_struct vma;
+	unsigned long first, end;
+
+	require(mmap_lock_held);
+	first = addr >> PAGE_SHIFT;
+	first = first < BASE_PAGE ? 0 : first - BASE_PAGE;
+	while (first < NR_PAGES && process[first] == NO_VMA)
+		first++;
+	if (first >= NR_PAGES)
+		return NULL;
+
+	end = first;
+	while (end < NR_PAGES && process[end] != NO_VMA)
+		end++;
+	while (first && process[first - 1] != NO_VMA)
+		first--;
+	vma.vm_start = (BASE_PAGE + first) << PAGE_SHIFT;
+	vma.vm_end = (BASE_PAGE + end) << PAGE_SHIFT;
+
+	return &vma;
+}
+
+int account_locked_vm(struct mm_struct *mm, unsigned long pages, bool inc)
+{
+	if (inc && pages > limit - charged)
+		return -ENOMEM;
+	require(inc || pages <= charged);
+	charged += inc ? pages : -pages;
+
+	return 0;
+}
+
+struct page *pfn_to_page(unsigned long pfn)
+{
+	require(pfn < NR_FRAMES);
+
+	return &frames[pfn];
+}
+
+unsigned long page_to_pfn(const struct page *page)
+{
+	return page - frames;
+}
+
+int pin_user_pages_fast(unsigned long start, int nr_pages,
+			unsigned int gup_flags, struct page **pages)
+{
+	unsigned long page = (start >> PAGE_SHIFT) - BASE_PAGE;
+	int i;
+
+	require(nr_pages > 0);
+	require(gup_flags == (FOLL_WRITE | FOLL_LONGTERM));
+	require(charged >= pinned + nr_pages);
+
+	/* Not always all at once. */
+	nr_pages = min(nr_pages, 3000);
+	for (i = 0; i < nr_pages; i++, page++) {
+		if (page >= NR_PAGES || process[page] >= NO_ACCESS)
+			break;
+		pages[i] = pfn_to_page(process[page]);
+		pages[i]->pins++;
+		pinned++;
+	}
+
+	return i ?: -EFAULT;
+}
+
+void unpin_user_page_range_dirty_lock(struct page *page, unsigned long nr_pages,
+				      bool make_dirty)
+{
+	for (; nr_pages; nr_pages--, page++) {
+		require(page < frames + NR_FRAMES && page->pins);
+		page->pins--;
+		pinned--;
+	}
+}
+
+/* The model */
+
+static void check_charge(void)
+{
+	unsigned long sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < NR_REGIONS; i++)
+		sum += model[i].region ? model[i].nr : 0;
+	require(charged == sum);
+	require(pinned == sum);
+}
+
+static struct region *region_of(unsigned long page)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_REGIONS; i++) {
+		if (model[i].region && page - model[i].first < model[i].nr)
+			return &model[i];
+	}
+
+	return NULL;
+}
+
+static unsigned long address(unsigned long page)
+{
+	return (BASE_PAGE + page) << PAGE_SHIFT;
+}
+
+static void check_find(unsigned long page, unsigned long offset)
+{
+	struct mm_iommu_region *found;
+	struct region *region = region_of(page);
+
+	found = mm_iommu_find(mm.context.mm_iommu, address(page) + offset);
+	require(found == (region ? region->region : NULL));
+}
+
+/* What nobody has a reference to goes once it has no entries. */
+static void model_reap(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_REGIONS; i++) {
+		if (model[i].region && !model[i].refs && !model[i].entries)
+			model[i].region = NULL;
+	}
+}
+
+static bool model_accessible(unsigned long first, unsigned long nr, u32 not)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		if (first + i >= NR_PAGES || process[first + i] == not)
+			return false;
+	}
+
+	return true;
+}
+
+static bool model_overlaps(unsigned long first, unsigned long nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_REGIONS; i++) {
+		if (model[i].region && first < model[i].first + model[i].nr &&
+		    model[i].first < first + nr)
+			return true;
+	}
+
+	return false;
+}
+
+/* What registering says; with @failed, memory had run out somewhere. */
+static bool is_right(int ret, unsigned long first, unsigned long nr,
+		     bool failed)
+{
+	if (!nr)
+		return ret == -EINVAL;
+	if (model_overlaps(first, nr))
+		return ret == -EINVAL;
+	if (!model_accessible(first, nr, NO_VMA))
+		return ret == -EFAULT;
+	if (nr > limit - charged && ret)
+		return ret == -ENOMEM;
+	if (failed)
+		return ret == -ENOMEM || ret == -EFAULT || !ret;
+	if (!model_accessible(first, nr, NO_ACCESS))
+		return ret == -EFAULT;
+
+	return !ret;
+}
+
+/* Steps */
+
+static void do_register(struct input *in)
+{
+	unsigned long first = take_below(in, NR_PAGES), nr = take(in, 2);
+	unsigned int was = world.nr_failed, kind = take(in, 1), i;
+	struct mm_iommu_region *region = NULL;
+	struct region *slot;
+	int ret;
+
+	/* One that is there already, more often than chance has it. */
+	if (kind & 1 && model[kind % NR_REGIONS].region) {
+		first = model[kind % NR_REGIONS].first;
+		nr = model[kind % NR_REGIONS].nr;
+	} else if (kind & 2) {
+		nr &= 0xff;
+	}
+
+	if (kind >= 0xf8) {
+		ret = mm_iommu_register(mm.context.mm_iommu,
+					address(first) + 1 + kind, nr, &region);
+		require(ret == -EINVAL);
+		return;
+	}
+
+	ret = mm_iommu_register(mm.context.mm_iommu, address(first), nr,
+				&region);
+	/* Of no pages it does nothing at all. */
+	if (nr)
+		model_reap();
+
+	slot = region_of(first);
+	if (slot && slot->first == first && slot->nr == nr) {
+		require(!ret && region == slot->region);
+		slot->refs++;
+		return check_charge();
+	}
+
+	if (ret) {
+		require(is_right(ret, first, nr, world.nr_failed > was));
+		return check_charge();
+	}
+
+	require(!model_overlaps(first, nr) && nr && first + nr <= NR_PAGES);
+	for (i = 0; i < NR_REGIONS && model[i].region; i++)
+		;
+	if (i == NR_REGIONS) {
+		/* More than are kept track of. */
+		require(!mm_iommu_unregister(region));
+		return check_charge();
+	}
+	slot = &model[i];
+	slot->region = region;
+	slot->first = first;
+	slot->nr = nr;
+	slot->refs = 1;
+	slot->entries = 0;
+	memcpy(slot->frame, &process[first], nr * sizeof(u32));
+	for (i = 0; i < nr; i++)
+		require(slot->frame[i] < NO_ACCESS);
+	check_charge();
+	check_find(first, 0);
+	check_find(first + nr - 1, PAGE_SIZE - 1);
+	check_find(first + nr, 0);
+}
+
+static void do_unregister(struct region *slot)
+{
+	bool last = slot->refs == 1;
+	int ret;
+
+	if (!slot->refs)
+		return;
+	ret = mm_iommu_unregister(slot->region);
+	require(ret == (last && slot->entries ? -EBUSY : 0));
+	if (!ret && !--slot->refs)
+		slot->region = NULL;
+	check_charge();
+}
+
+static void do_let_go(struct region *slot)
+{
+	if (!slot->refs)
+		return;
+	mm_iommu_let_go(slot->region);
+	if (!--slot->refs && !slot->entries)
+		slot->region = NULL;
+	check_charge();
+}
+
+static void do_reap(void)
+{
+	mm_iommu_reap(&mm);
+	model_reap();
+	check_charge();
+}
+
+static void do_hold(struct region *slot, unsigned long nr)
+{
+	require(mm_iommu_hold(slot->region, nr));
+	slot->entries += nr;
+}
+
+static void do_drop(struct region *slot, unsigned long nr)
+{
+	nr = min(nr, slot->entries);
+	mm_iommu_drop(slot->region, nr);
+	slot->entries -= nr;
+}
+
+/* Physical address of a byte of the region. */
+static unsigned long model_hpa(const struct region *slot, unsigned long offset)
+{
+	return ((unsigned long)slot->frame[offset >> PAGE_SHIFT] <<
+		PAGE_SHIFT) + offset_in_page(offset);
+}
+
+/* Is the IOMMU page at @offset in memory that is contiguous, and aligned? */
+static bool model_is_whole(const struct region *slot, unsigned long offset,
+			   unsigned int page_shift)
+{
+	unsigned long bytes = 1UL << page_shift, i;
+	unsigned long hpa = model_hpa(slot, offset);
+
+	if (hpa & (bytes - 1))
+		return false;
+	for (i = PAGE_SIZE; i < bytes; i += PAGE_SIZE) {
+		if (model_hpa(slot, offset + i) != hpa + i)
+			return false;
+	}
+
+	return true;
+}
+
+static void do_translate(const struct region *slot, struct input *in)
+{
+	unsigned int page_shift = 12 + take(in, 1) % 13, nr_runs, max, i;
+	unsigned long start = address(slot->first), offset, nr, room, k;
+	unsigned long end = start + (slot->nr << PAGE_SHIFT);
+	struct tce_run runs[MAX_RUNS + 1] = { };
+	unsigned long done = 0;
+	long ret;
+
+	start = ALIGN(start, 1UL << page_shift);
+	room = start < end ? (end - start) >> page_shift : 0;
+	if (!room)
+		return;
+	offset = take_below(in, room);
+	nr = 1 + take_below(in, room - offset);
+	offset = (offset << page_shift) + start - address(slot->first);
+	max = 1 + take(in, 1) % MAX_RUNS;
+	nr_runs = max;
+
+	ret = mm_iommu_translate(slot->region, address(slot->first) + offset,
+				 page_shift, nr, runs, &nr_runs);
+	if (ret < 0) {
+		require(ret == -EINVAL);
+		for (k = 0; k < nr; k++) {
+			if (!model_is_whole(slot, offset + (k << page_shift),
+					    page_shift))
+				return;
+		}
+		require(!"refused what is whole");
+	}
+
+	require(ret <= nr && nr_runs <= max);
+	require(ret == nr || nr_runs == max);
+	for (i = 0; i < nr_runs; i++) {
+		require(runs[i].entries);
+		for (k = 0; k < runs[i].entries; k++, done++) {
+			require(done < ret);
+			require(model_is_whole(slot, offset, page_shift));
+			require(runs[i].hpa + (k << page_shift) ==
+				model_hpa(slot, offset));
+			offset += 1UL << page_shift;
+		}
+	}
+	require(done == ret);
+	require(!runs[max].entries && !runs[max].hpa);
+}
+
+/* Give the process other memory: what is registered keeps what it has. */
+static void do_remap(struct input *in)
+{
+	unsigned long first = take_below(in, NR_PAGES);
+	unsigned long nr = take_below(in, NR_PAGES - first) + 1, i;
+	unsigned long frame = take_below(in, NR_FRAMES - NR_PAGES);
+	unsigned int how = take(in, 1), period = 1 + take(in, 1);
+
+	/* A stretch of huge pages. */
+	if (how & 0x80)
+		frame = ALIGN_DOWN(frame, 256UL) + (BASE_PAGE + first) % 256;
+
+	for (i = 0; i < nr; i++) {
+		switch (how & 7) {
+		case 0 ... 2:
+			process[first + i] = frame + i;
+			break;
+		case 3:
+			process[first + i] = frame + nr - i;
+			break;
+		case 4: /* runs of @period pages, with a gap between */
+			process[first + i] = frame + i / period * (period + 1) +
+					     i % period;
+			process[first + i] %= NR_FRAMES;
+			break;
+		case 5:
+			process[first + i] = frame + i * 7919 % nr;
+			break;
+		case 6:
+			if (i % period == 0)
+				process[first + i] = NO_ACCESS;
+			break;
+		default:
+			if (i % period == 0)
+				process[first + i] = NO_VMA;
+		}
+	}
+}
+
+/* One that is there, if any is. */
+static struct region *any_region(unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_REGIONS; i++) {
+		if (model[(nr + i) % NR_REGIONS].region)
+			return &model[(nr + i) % NR_REGIONS];
+	}
+
+	return NULL;
+}
+
+static void one_step(struct input *in)
+{
+	unsigned int what = take(in, 1);
+	struct region *slot = any_region(what >> 4);
+
+	switch (what & 15) {
+	case 0 ... 2:
+		return do_register(in);
+	case 3:
+		return do_remap(in);
+	case 4:
+		limit = take(in, 3);
+		limit = max(limit, charged);
+		return;
+	case 5:
+		world.fail_in = take(in, 1) % 16;
+		return;
+	case 6:
+		return do_reap();
+	case 7:
+		grace_period();
+		return check_find(take_below(in, NR_PAGES), take(in, 2) %
+							    PAGE_SIZE);
+	}
+
+	if (!slot)
+		return;
+	switch (what & 15) {
+	case 8:
+		return do_unregister(slot);
+	case 9:
+		return do_let_go(slot);
+	case 10:
+		return do_hold(slot, 1 + take(in, 1));
+	case 11:
+		return do_drop(slot, 1 + take(in, 1));
+	case 12:
+		slot->region->written = true;
+		return;
+	default:
+		return do_translate(slot, in);
+	}
+}
+
+static void end_region(struct region *slot)
+{
+	if (!slot->region)
+		return;
+	do_drop(slot, slot->entries);
+	while (slot->region && slot->refs)
+		do_unregister(slot);
+}
+
+void fuzz_one(struct input *in)
+{
+	unsigned int i, steps = 0;
+
+	fuzz_page_shift = take(in, 1) & 1 ? 16 : 12;
+	limit = NR_FRAMES;
+	charged = 0;
+	pinned = 0;
+	for (i = 0; i < NR_PAGES; i++)
+		process[i] = 0x400 + i;
+	for (i = 0; i < NR_REGIONS; i++)
+		model[i].region = NULL;
+
+	if (take(in, 1) % 16 == 1)
+		world.fail_in = 1;
+	require(mm_iommu_registry(&mm) || world.nr_failed);
+	require(mm_iommu_registry(&mm));
+	require(mm_iommu_registry(&mm) == mm.context.mm_iommu);
+
+	while (in->size && steps++ < 60)
+		one_step(in);
+
+	for (i = 0; i < NR_REGIONS; i++)
+		end_region(&model[i]);
+	do_reap();
+	for (i = 0; i < NR_REGIONS; i++)
+		require(!model[i].region);
+	require(!charged && !pinned);
+	mm_iommu_destroy(&mm);
+	mm.context.mm_iommu = NULL;
+}
