@@ -7,10 +7,9 @@
 .NOTPARALLEL:
 # Phony, all of them: what is up to date is known to compose and kbuild.
 .PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
-	build-no-tce build-modules kernel-64k kernel-4k \
-	check check-base check-harness check-patches bisect base-7.2 \
-	bench profile builds deb lint clean \
-	fuzz-abi stress latency \
+	kernel-64k kernel-4k check check-base check-harness check-long \
+	check-patches bisect base-7.2 gates fuzz fuzz-selftest fuzz-corpus \
+	fuzz-abi stress latency bench profile builds deb lint clean \
 	run-qemu run-dpdk client-setup
 
 POWERNV := tools/testing/powernv
@@ -37,6 +36,8 @@ DEB_VERSION ?= $(or $(if $(BASE),$(BASE_VERSION)),6.12)
 SEED ?= $(shell date +%s)
 STEPS ?= 20000
 SECONDS ?= 600
+TIME ?=
+FUZZERS ?=
 V ?=
 
 SUFFIX := $(if $(DEBUG),-debug)
@@ -77,8 +78,13 @@ help:
 	@echo 'make stress       everything at once, on 4 CPUs (SEED= SECONDS=)'
 	@echo 'make latency      the longest times without scheduling'
 	@echo 'make check-harness  test the tools that test'
-	@echo 'make builds       build without VFIO/sPAPR, and with VFIO as modules'
-	@echo 'make lint         checkpatch and sparse over our files'
+	@echo 'make lint         checkpatch, sparse, coccinelle, W=1 of gcc and clang'
+	@echo 'make builds       compile what is ours in six other configurations'
+	@echo 'make fuzz         fuzz index, registry, view and tables on this machine'
+	@echo 'make fuzz-selftest  plant faults, which the fuzzers have to find'
+	@echo 'make fuzz-corpus  take what was found into the corpus'
+	@echo 'make check-long   what check leaves out: whole kernels of the'
+	@echo '                  configurations, long fuzzing, planted faults'
 	@echo 'make setup        install with apt what is missing'
 	@echo 'make clean        remove build/'
 	@echo
@@ -90,6 +96,7 @@ help:
 	@echo 'DEB_FLAVOUR=NAME  powerpc64le (4 KiB pages), powerpc64le-64k'
 	@echo 'SEED=N STEPS=N SECONDS=N   for fuzz-abi and stress'
 	@echo 'GUEST=WORD        for the guest of run-qemu, as disable_ddw'
+	@echo 'TIME=SECONDS      for each fuzzer; 20       FUZZERS=NAME ...'
 	@echo 'V=1               show the whole console'
 
 setup:
@@ -144,12 +151,34 @@ kernel-64k kernel-4k: kernel-%: tree
 	@$(POWERNV)/kernel --tree $(BUILD)/linux --out $(OUT_$*) --jobs $(JOBS) \
 		--label 'kernel $*' $(FRAGMENT_$*) $(FRAGMENTS_DEBUG)
 
-# Configurations that must build, and that no machine here boots.
-builds: build-no-tce build-modules
-build-no-tce build-modules: build-%: tree
-	@$(POWERNV)/kernel --tree $(BUILD)/linux --out $(BUILD)/k-$* --jobs $(JOBS) \
-		--label 'kernel $*' $(FRAGMENT_64k) --fragment $*.config \
-		vmlinux modules
+# Static gates, configurations that no machine here boots, and fuzzers: each is
+# one result, and build/gates.txt has them for check.
+GATES = BUILD=$(BUILD) BASE_TREE=$(BASE_TREE) $(POWERNV)/gates
+gates: kernel-64k
+	@rm -f $(BUILD)/gates.txt
+	@$(GATES) short || [ -s $(BUILD)/gates.txt ]
+
+lint: kernel-64k
+	@$(GATES) lint
+
+builds: tree
+	@$(GATES) builds
+
+check-long: kernel-64k
+	@$(GATES) long
+
+FUZZ = $(MAKE) -s --no-print-directory -C $(BUILD)/linux/tools/testing/tce \
+	OUTPUT=$(BUILD)/fuzz -j$(JOBS) $(if $(FUZZERS),FUZZERS='$(FUZZERS)')
+fuzz: tree
+	@$(FUZZ) fuzz $(if $(TIME),TIME=$(TIME))
+
+fuzz-selftest: tree
+	@$(FUZZ) selftest
+
+# The corpus in the tree is made from the repository's.
+fuzz-corpus: tree
+	@$(FUZZ) corpus
+	@cp $(BUILD)/linux/tools/testing/tce/corpus/*.hex tools/testing/tce/corpus/
 
 kernel-base: setup
 	@$(COMPOSE) --base-only
@@ -194,8 +223,11 @@ client-setup:
 check-harness: tree
 	@$(POWERNV)/selftest
 
-check: check-harness kernels tests
-	@$(POWERNV)/check $(CHECK_ARGS)
+# Asked for one thing, do that thing.
+NARROWED := $(MACHINE)$(PAGES)$(TEST)$(FILTER)$(DEBUG)
+check: check-harness kernels tests $(if $(NARROWED),,gates)
+	@$(POWERNV)/check $(CHECK_ARGS) \
+		$(if $(NARROWED),,--results $(BUILD)/gates.txt)
 
 check-base: kernel-base tests
 	@$(POWERNV)/check --base $(CHECK_ARGS)
@@ -208,6 +240,7 @@ bench: kernel-64k kernel-base tests
 PROFILED := $(or $(MACHINE),powernv9 powernv8)
 profile: kernel-64k tests
 	@for m in $(PROFILED); do $(POWERNV)/profile $$m || exit; done
+
 # By option for long; a short run of each is part of check.
 fuzz-abi: kernels tests
 	@$(POWERNV)/boot $(or $(MACHINE),powernv9) --icount --tests spapr_fuzz \
@@ -223,9 +256,6 @@ stress: kernels tests
 latency: kernel-64k tests
 	@for m in powernv9 powernv8; do echo $$m; \
 		$(POWERNV)/boot $$m --icount --run spapr_latency || exit 1; done
-
-lint: tree
-	@$(POWERNV)/lint
 
 clean:
 	rm -rf build
