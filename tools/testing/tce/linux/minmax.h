@@ -4,4 +4,6 @@
 
 #include <linux/kernel.h>
 
+#define min3(a, b, c)	min(min(a, b), c)
+
 #endif /* _FUZZ_LINUX_MINMAX_H */

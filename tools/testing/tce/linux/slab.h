@@ -17,4 +17,7 @@ void kfree(const void *object);
 #define kmalloc_array(nr, bytes, gfp)	kmalloc((nr) * (bytes), gfp)
 #define kcalloc(nr, bytes, gfp)		kzalloc((nr) * (bytes), gfp)
 
+#define alloc_pages_exact(bytes, gfp)	kmalloc(bytes, gfp)
+#define free_pages_exact(pages, bytes)	kfree(pages)
+
 #endif /* _FUZZ_LINUX_SLAB_H */
