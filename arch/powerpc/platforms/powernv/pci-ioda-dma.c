@@ -21,6 +21,7 @@
 #include <linux/rculist.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/string_choices.h>
 
 #include <asm/io.h>
 #include <asm/iommu.h>
@@ -321,7 +322,7 @@ static void set_bypass(struct pnv_ioda_pe *pe, bool enable)
 	if (pe->tce_bypass_enabled == enable)
 		return;
 
-	pe_info(pe, "window 1: bypass %s\n", enable ? "on" : "off");
+	pe_info(pe, "window 1: bypass %s\n", str_on_off(enable));
 	if (enable)
 		top = roundup_pow_of_two(memblock_end_of_DRAM());
 

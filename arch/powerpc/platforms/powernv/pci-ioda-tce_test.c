@@ -45,7 +45,7 @@ static void geometry_refuses_what_is_no_table(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_geometry(&geo, 16, 0, 1));
 	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_geometry(&geo, 16, SZ_32K, 1));
 	KUNIT_EXPECT_EQ(test, -EINVAL,
-			pnv_tce_geometry(&geo, 16, SZ_1G + SZ_64K, 1));
+			pnv_tce_geometry(&geo, 16, SZ_1G | SZ_64K, 1));
 	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_geometry(&geo, 11, SZ_1G, 1));
 	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_geometry(&geo, 64, SZ_1G, 1));
 	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_geometry(&geo, 24, SZ_1G, 4));
