@@ -17,9 +17,10 @@
  *  - Nobody waits: a lock that is taken means H_TOO_HARD, and no loop is longer
  *    than a list, 512 entries, is. Those who wait for a lock held here don't
  *    wait for long, and are not woken.
- *  - No tracing and no instrumentation: built without ftrace, KASAN, KCSAN,
- *    KCOV, UBSAN, gcov and the stack protector, see the Makefile, which also
- *    checks the functions that are called against a list.
+ *  - No tracing and no instrumentation: built without ftrace, KCOV, UBSAN, gcov
+ *    and the stack protector, and without KCSAN in a kernel that runs on POWER8,
+ *    see the Makefile, which also checks the functions that are called against a
+ *    list. KASAN finds itself off: it needs the radix MMU.
  *  - RCU does not watch this CPU, and SRCU is not called from here: the thread
  *    that enters the guest for the whole core is in read-side sections of
  *    kvm->srcu and of tce_real_mode_srcu until all threads have left it, see

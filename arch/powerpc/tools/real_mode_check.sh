@@ -18,8 +18,11 @@ pnv_tce_clear_run pnv_phb3_tce_kill_rm"
 indirect="commit dense_unmap flush tce_list_commit tce_try_end tce_try_list
 tce_try_map tce_try_one tce_try_prepare tce_try_unmap try_list"
 
-# Of assembler, that only touches the memory that it is given, or the stack.
-external="memset __memset64 memcpy memcmp"
+# What KASAN adds is fit as well: it finds that it is off, as with any hash MMU.
+
+# Of assembler, that only touches the memory that it is given, or the stack; and
+# what PROVE_RCU has rcu_dereference_raw_check() ask, which reads variables.
+external="memset __memset64 memcpy memcmp debug_lockdep_rcu_enabled"
 
 # Calls that are in there, but that real mode does not come by: tce_view.c frees
 # an array only if it was given a place to leave another.
@@ -74,7 +77,8 @@ function visit(f,	part, n, i, callees, to) {
 			visit(to)
 		else if (!(callees[i] in fit) &&
 			 !((part[2] ":" callees[i]) in never) &&
-			 callees[i] !~ /^_(save|rest)gpr[01]_[0-9]+$/)
+			 callees[i] !~ /^_(save|rest)gpr[01]_[0-9]+$/ &&
+			 callees[i] !~ /^__(asan|kasan_check)_/)
 			complain(part[2] "() calls " callees[i] "()")
 	}
 }
