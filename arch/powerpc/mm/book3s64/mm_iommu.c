@@ -273,10 +273,10 @@ static bool range_is_mapped(struct mm_struct *mm, unsigned long start,
 
 /*
  * Pin one block of pages, and turn what pinning gives, struct page pointers,
- * into physical addresses. Returns how many, an errno if not one.
+ * into physical addresses. Adds how many there are to @pinned, whatever comes.
  */
-static long region_pin_block(struct mm_iommu_region *region,
-			     unsigned long block)
+static int region_pin_block(struct mm_iommu_region *region, unsigned long block,
+			    unsigned long *pinned)
 {
 	unsigned long nr = words_in_block(region->nr_pages, block);
 	unsigned long first = block << MM_IOMMU_BLOCK_SHIFT, done = 0, i;
@@ -304,9 +304,10 @@ static long region_pin_block(struct mm_iommu_region *region,
 
 	for (i = 0; i < done; i++)
 		words[i] = (u64)page_to_pfn(pages[i]) << PAGE_SHIFT;
+	*pinned += done;
 
-	if (done)
-		return done;
+	if (done == nr)
+		return 0;
 
 	return ret ?: -EFAULT;
 }
@@ -314,19 +315,15 @@ static long region_pin_block(struct mm_iommu_region *region,
 static int region_pin(struct mm_iommu_region *region)
 {
 	unsigned long done = 0;
-	long ret;
+	int ret;
 
 	while (done < region->nr_pages) {
-		if (done & (MM_IOMMU_BLOCK_WORDS - 1))
-			ret = -EFAULT; /* the last block came short */
-		else
-			ret = region_pin_block(region,
-					       done >> MM_IOMMU_BLOCK_SHIFT);
-		if (ret < 0) {
+		ret = region_pin_block(region, done >> MM_IOMMU_BLOCK_SHIFT,
+				       &done);
+		if (ret) {
 			region_unpin(region, done);
 			return ret;
 		}
-		done += ret;
 	}
 
 	return 0;
