@@ -7,9 +7,10 @@
 .NOTPARALLEL:
 # Phony, all of them: what is up to date is known to compose and kbuild.
 .PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
-	kernel-64k kernel-4k check check-base check-harness check-long \
-	check-patches bisect base-7.2 gates fuzz fuzz-selftest fuzz-corpus \
-	fuzz-abi stress latency bench profile builds deb lint clean \
+	kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan \
+	check check-long check-base check-harness check-patches bisect base-7.2 \
+	gates fuzz fuzz-selftest fuzz-corpus fuzz-abi stress latency \
+	bench profile builds deb lint clean \
 	run-qemu run-dpdk client-setup
 
 POWERNV := tools/testing/powernv
@@ -40,20 +41,31 @@ TIME ?=
 FUZZERS ?=
 V ?=
 
-SUFFIX := $(if $(DEBUG),-debug)
 FRAGMENT_64k :=
 FRAGMENT_4k := --fragment 4k-pages.config
-FRAGMENTS_DEBUG := $(if $(DEBUG),--fragment debug.config)
+FRAGMENT_debug := --fragment debug.config
+FRAGMENT_kasan := $(FRAGMENT_debug) --fragment kasan.config
+FRAGMENT_kcsan := --fragment kcsan.config
 COMPOSE := $(POWERNV)/compose --build $(BUILD) $(if $(BASE),--base '$(BASE)')
 BASE_TREE := $(or $(abspath $(BASE)),$(BUILD)/base)
 
-# A run on one machine needs one kernel.
-KERNELS := $(or $(PAGES),$(if $(MACHINE),64k,64k 4k))
-OUT_64k := $(BUILD)/k64$(SUFFIX)
-OUT_4k := $(BUILD)/k4$(SUFFIX)
+# A run on one machine needs one kernel. Those that check themselves are slow:
+# CI runs a part of the tests on the first of them, check-long all.
+DEBUG_KERNELS := debug kasan kcsan
+ONLY := $(or $(if $(filter 1,$(DEBUG)),$(if $(MACHINE),debug,$(DEBUG_KERNELS)),\
+	$(DEBUG)),$(PAGES))
+KERNELS := $(or $(ONLY),$(if $(MACHINE),64k,64k 4k debug))
+OUT_64k := $(BUILD)/k64
+OUT_4k := $(BUILD)/k4
+OUT_debug := $(BUILD)/k64-debug
+OUT_kasan := $(BUILD)/k64-kasan
+OUT_kcsan := $(BUILD)/k64-kcsan
 
+comma := ,
+empty :=
+ONLY_LIST := $(subst $(empty) $(empty),$(comma),$(strip $(ONLY)))
 CHECK_ARGS := $(if $(MACHINE),--machine $(MACHINE)) \
-	$(if $(PAGES),--pages $(PAGES)) $(if $(SUFFIX),--suffix=$(SUFFIX)) \
+	$(if $(ONLY),--kernels $(ONLY_LIST)) \
 	$(if $(TEST),--tests '$(TEST)') $(if $(FILTER),--filter '$(FILTER)') \
 	$(if $(V),--verbose)
 
@@ -62,11 +74,12 @@ help:
 	@echo 'make run-qemu     a KVM guest with a passed-through network card'
 	@echo 'make run-dpdk     DPDK sends packets, on a kernel with 4 KiB pages'
 	@echo 'make check        all tests and clients, on POWER8 and POWER9'
+	@echo 'make check-long   the same and all that takes long; not for CI'
 	@echo 'make check-base   the same tests on the unpatched base; not for CI'
 	@echo 'make bench        measure instructions and memory against the base (15 min)'
 	@echo 'make profile      instructions of one map and unmap, by function'
 	@echo 'make tree         compose build/linux from the base and our files'
-	@echo 'make kernel       build it (build/k64; PAGES=4k: build/k4)'
+	@echo 'make kernel       build it (build/k64; PAGES=4k: build/k4; DEBUG=...)'
 	@echo 'make kernel-base  build the base (build/kbase)'
 	@echo 'make tests        build the test programs (build/tests)'
 	@echo 'make patches      write the series for git am (build/patches)'
@@ -90,7 +103,8 @@ help:
 	@echo
 	@echo 'BASE=FOLDER       an unpacked kernel source as the base'
 	@echo 'PAGES=64k|4k      the page size of the kernel'
-	@echo 'DEBUG=1           a kernel with lockdep and its like'
+	@echo 'DEBUG=1           on kernels that check themselves: debug (lockdep and'
+	@echo '                  its like), kasan and kcsan; DEBUG=NAME, one of them'
 	@echo 'MACHINE=NAME      powernv9, powernv9-hash, powernv8, pseries, pseries8'
 	@echo 'TEST=NAME,...     test programs      FILTER=GLOB,...  test cases'
 	@echo 'DEB_FLAVOUR=NAME  powerpc64le (4 KiB pages), powerpc64le-64k'
@@ -145,11 +159,11 @@ tests: headers
 
 kernels: $(addprefix kernel-,$(KERNELS))
 
-kernel: kernel-$(or $(PAGES),64k)
+kernel: $(addprefix kernel-,$(or $(ONLY),64k))
 
-kernel-64k kernel-4k: kernel-%: tree
+kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan: kernel-%: tree
 	@$(POWERNV)/kernel --tree $(BUILD)/linux --out $(OUT_$*) --jobs $(JOBS) \
-		--label 'kernel $*' $(FRAGMENT_$*) $(FRAGMENTS_DEBUG)
+		--label 'kernel $*' $(FRAGMENT_$*)
 
 # Static gates, configurations that no machine here boots, and fuzzers: each is
 # one result, and build/gates.txt has them for check.
@@ -163,9 +177,6 @@ lint: kernel-64k
 
 builds: tree
 	@$(GATES) builds
-
-check-long: kernel-64k
-	@$(GATES) long
 
 FUZZ = $(MAKE) -s --no-print-directory -C $(BUILD)/linux/tools/testing/tce \
 	OUTPUT=$(BUILD)/fuzz -j$(JOBS) $(if $(FUZZERS),FUZZERS='$(FUZZERS)')
@@ -183,7 +194,7 @@ fuzz-corpus: tree
 kernel-base: setup
 	@$(COMPOSE) --base-only
 	@$(POWERNV)/kernel --tree $(BASE_TREE) --out $(BUILD)/kbase --lenient \
-		--jobs $(JOBS) --label 'kernel base' $(FRAGMENTS_DEBUG)
+		--jobs $(JOBS) --label 'kernel base'
 
 DEB_TARGETS = vmlinux modules
 
@@ -228,6 +239,12 @@ NARROWED := $(MACHINE)$(PAGES)$(TEST)$(FILTER)$(DEBUG)
 check: check-harness kernels tests $(if $(NARROWED),,gates)
 	@$(POWERNV)/check $(CHECK_ARGS) \
 		$(if $(NARROWED),,--results $(BUILD)/gates.txt)
+
+# Everything that runs long is to be found here.
+check-long: check-harness kernel-64k kernel-4k $(addprefix kernel-,$(DEBUG_KERNELS)) tests
+	@rm -f $(BUILD)/gates.txt
+	@$(GATES) short long || [ -s $(BUILD)/gates.txt ]
+	@$(POWERNV)/check --long --results $(BUILD)/gates.txt
 
 check-base: kernel-base tests
 	@$(POWERNV)/check --base $(CHECK_ARGS)

@@ -13,6 +13,8 @@
  *                       runs /tests/NAME, kills it after SECONDS of silence
  *   only GLOB           runs only the cases that match
  *   skip NAME CASE      leaves this case of this program out
+ *
+ * On a kernel with kmemleak, memory that is lost fails the program that ran.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -42,6 +44,9 @@
 #define EDU_DEVICE	0x11e8
 /* How long a killed process may take to go, in seconds. */
 #define DEATH_GRACE	10
+#define KMEMLEAK	"/sys/kernel/debug/kmemleak"
+/* What is younger than five seconds is not taken for a leak. */
+#define LEAK_AGE	6
 
 struct program {
 	char *name;
@@ -513,6 +518,52 @@ static const char *directive(const struct outcome *o, char *buf, size_t size)
 	return buf;
 }
 
+/*
+ * Memory that nothing points to. Twice, for what is found by one scan has to
+ * stay as it is until the next.
+ */
+static bool scan_for_leaks(void)
+{
+	sleep(LEAK_AGE);
+	return write_file(KMEMLEAK, "scan") && write_file(KMEMLEAK, "scan");
+}
+
+/* What was lost up to now, by the boot, is not the tests'. */
+static void forget_leaks(void)
+{
+	if (scan_for_leaks())
+		write_file(KMEMLEAK, "clear");
+}
+
+static void leak_line(struct liner *l, char *line)
+{
+	*(bool *)l->priv = true;
+	/* Not indented: ktap.py takes its first line for the kernel's. */
+	say("%s", line);
+}
+
+/* Does the program leave memory of the kernel behind that is lost? */
+static bool leaks(void)
+{
+	bool found = false;
+	struct liner l = { .line = leak_line, .priv = &found };
+	char buf[4096];
+	ssize_t n;
+	int fd;
+
+	if (!scan_for_leaks())
+		return false;
+	fd = open(KMEMLEAK, O_RDONLY);
+	if (fd < 0)
+		return false;
+	while ((n = read(fd, buf, sizeof(buf))) > 0)
+		liner_feed(&l, buf, n);
+	liner_end(&l);
+	close(fd);
+	write_file(KMEMLEAK, "clear");
+	return found;
+}
+
 static void run_test(const struct plan *plan, const struct program *p, int nr)
 {
 	static char *argv[MAX_ARGS];
@@ -521,7 +572,7 @@ static void run_test(const struct plan *plan, const struct program *p, int nr)
 	struct outcome o;
 	char buf[64];
 	int argc = build_argv(p, argv);
-	bool ok;
+	bool ok, leaked;
 
 	say("    # powernv-init: program %s", p->name);
 	if ((plan->nr_only || plan->nr_skip) &&
@@ -531,10 +582,11 @@ static void run_test(const struct plan *plan, const struct program *p, int nr)
 	}
 	argv[argc] = NULL;
 	o = run_argv(argv, p->seconds, &l);
-	ok = !o.silent && WIFEXITED(o.status) &&
+	leaked = !o.stuck && leaks();
+	ok = !o.silent && !leaked && WIFEXITED(o.status) &&
 	     (!WEXITSTATUS(o.status) || WEXITSTATUS(o.status) == KSFT_SKIP);
 	say("%s %d %s%s", ok ? "ok" : "not ok", nr, p->name,
-	    directive(&o, buf, sizeof(buf)));
+	    leaked ? " # memory is lost" : directive(&o, buf, sizeof(buf)));
 	if (o.stuck)
 		finish("stuck");
 }
@@ -545,6 +597,7 @@ static void run_tests(const struct plan *plan)
 
 	say("KTAP version 1");
 	say("1..%d", plan->nr_programs);
+	forget_leaks();
 	for (i = 0; i < plan->nr_programs; i++)
 		run_test(plan, &plan->programs[i], i + 1);
 	finish("end");

@@ -19,15 +19,23 @@ TROUBLE = re.compile(
     r'possible recursive locking|possible circular locking|'
     r'possible deadlock|inconsistent lock state|suspicious RCU usage|'
     r'suspicious rcu|lock held when returning|held lock freed|'
-    r'invalid wait context|bad unlock balance|MAX_LOCK|'
-    r'sleeping function called|scheduling while atomic|UBSAN|KASAN|KCSAN|KFENCE|'
+    r'invalid wait context|bad unlock balance|MAX_LOCK\w+ too low|'
+    r'sleeping function called|scheduling while atomic|UBSAN: |KASAN: |KCSAN: |KFENCE: |'
     r'blocked for more than|kmemleak: .*new suspected|refcount_t:|'
     r'list_add corruption|list_del corruption|Bad page|Bad rss|'
     r'messages dropped|Unrecoverable|Machine Check|general protection|'
     r'Unable to handle kernel|Kernel access of bad area|'
-    r'unreferenced object|use-after-free')
+    r'unreferenced object|(?<!/)use-after-free|ODEBUG: |'
+    # SLUB's, lockdep's and page poisoning's own words, and checkers that give up
+    r'^BUG \S+ \(|^FIX \S+: |register non-static key|lockdep is turned off|'
+    r'locking correctness validator|pagealloc: |leak detector disabled')
 # A trace without one of the words above; with one, it belongs to that.
 TRACE = re.compile(r'Call Trace:')
+# Reports about the base, which makes them without our series too, each by a line
+# that follows its first. As POWER8 hosts boot, with DEBUG_PREEMPT:
+# set_subcores_per_core() asks for its CPU where it may move, before it could.
+KNOWN = re.compile(r'caller is set_subcores_per_core\+')
+KNOWN_LINES = 20
 # Lines that one report spreads over; a second match inside it is the same.
 REPORT_LINES = 80
 STAMP = re.compile(r'^(<\d+>)?\[ *\d+\.\d+\](\[[^]]*\])? ?')
@@ -87,12 +95,17 @@ def kernel_lines(lines):
 def trouble(lines):
     """One entry for each report of the kernel: (line number, line)."""
     found = []
-    last = -REPORT_LINES
+    last = known = -REPORT_LINES
     for i, line in enumerate(lines):
         if line.startswith('    '):
             continue
         hit = TROUBLE.search(line)
         if not hit and not TRACE.search(line):
+            continue
+        if hit and i + 1 < len(lines) and KNOWN.match(lines[i + 1]):
+            known = i
+            continue
+        if not hit and i - known < KNOWN_LINES:
             continue
         if i - last >= REPORT_LINES or (hit and DISTINCT.search(line)):
             found.append((i, line.strip()))
@@ -101,7 +114,8 @@ def trouble(lines):
 
 
 # The first line of a report; another one starts another report.
-DISTINCT = re.compile(r'^(WARNING: |BUG: |kernel BUG|UBSAN: |INFO: task)')
+DISTINCT = re.compile(r'^(WARNING: |BUG: |BUG \S+ \(|kernel BUG|UBSAN: |'
+                      r'INFO: task)')
 
 
 def documents(lines):
