@@ -381,20 +381,21 @@ TEST_F(fail, put_list_scattered)
 	fail_nth(_metadata, &op, &self->e);
 }
 
-/* All entries to one page */
+/* Values without permission are for the guest's own table only. */
+#define VALUE	0xabcd0000UL
+
 static long do_stuff(void *arg)
 {
 	struct env *e = arg;
 
-	return hcall_result(stuff(&e->g, e->i, gpa(A, 0) | TCE_RW, 16));
+	return hcall_result(stuff(&e->g, e->i, VALUE, 16));
 }
 
 static long stuff_is_there(void *arg)
 {
 	struct env *e = arg;
 
-	return wrong_entries(&e->g, e->i, 16, gpa(A, 0) | TCE_RW, 0) ||
-	       busy(&e->g, A) != 1;
+	return wrong_entries(&e->g, e->i, 16, VALUE, 0) || neither_is_busy(e);
 }
 
 TEST_F(fail, stuff)
@@ -402,7 +403,7 @@ TEST_F(fail, stuff)
 	static const struct op op = {
 		.prepare = have_attached, .run = do_stuff, .intact = all_clear,
 		.works = stuff_is_there, .undo = stuff_all,
-		.cleanup = no_attached, .errors = HCALL_ERRORS, .least = 6,
+		.cleanup = no_attached, .errors = HCALL_ERRORS, .least = 2,
 	};
 
 	fail_nth(_metadata, &op, &self->e);
