@@ -35,6 +35,8 @@ TRACE = re.compile(r'Call Trace:')
 # that follows its first. As POWER8 hosts boot, with DEBUG_PREEMPT:
 # set_subcores_per_core() asks for its CPU where it may move, before it could.
 KNOWN = re.compile(r'caller is set_subcores_per_core\+')
+# Where a test has an allocation fail, vmalloc() says so, with a trace.
+WANTED = re.compile(r'^(spapr|kvm)_fail_nth: vmalloc error: ')
 KNOWN_LINES = 20
 # Lines that one report spreads over; a second match inside it is the same.
 REPORT_LINES = 80
@@ -99,6 +101,8 @@ def trouble(lines):
     for i, line in enumerate(lines):
         if line.startswith('    '):
             continue
+        if WANTED.match(line):
+            known = i
         hit = TROUBLE.search(line)
         if not hit and not TRACE.search(line):
             continue
