@@ -409,7 +409,10 @@ TEST_F(fail, stuff)
 	fail_nth(_metadata, &op, &self->e);
 }
 
-/* A run with a hole, or with something else in the middle: a dense chunk */
+/*
+ * A run with a hole, or with something else in the middle: a dense chunk. Its
+ * memory is had without fail, so that there may be nothing that can fail here.
+ */
 static void have_run(struct __test_metadata *_metadata, void *arg)
 {
 	have_run_list(_metadata, arg);
@@ -457,7 +460,6 @@ TEST_F(fail, dense)
 	op.run = stuff_hole;
 	fail_nth(_metadata, &op, &self->e);
 	op.run = replace;
-	op.least = 1;
 	fail_nth(_metadata, &op, &self->e);
 }
 
