@@ -142,9 +142,17 @@ def load_parser(kernel_tree):
         sys.path.insert(0, path)
     sys.dont_write_bytecode = True
     import kunit_parser
-    # It prints while it parses; what is printed here is ours to choose.
-    kunit_parser.stdout._output = io.StringIO()
+    # It prints while it parses; what is printed here is ours to choose. Newer
+    # kernels' parsers are told where to.
+    if hasattr(kunit_parser, 'stdout'):
+        kunit_parser.stdout._output = io.StringIO()
     return kunit_parser
+
+
+def parse(parser, doc):
+    if hasattr(parser, 'stdout'):
+        return parser.parse_run_tests(doc)
+    return parser.parse_run_tests(doc, parser.Printer(output=io.StringIO()))
 
 
 def walk(parser, test, path, result):
@@ -175,7 +183,7 @@ def walk(parser, test, path, result):
 
 def parse_document(parser, doc, result):
     mine = Result()
-    test = parser.parse_run_tests(doc)
+    test = parse(parser, doc)
     walk(parser, test, [], mine)
     # The parser notes broken plans and numbers as errors. Where a case has
     # failed already they are its echo; where none has, they are the failure.
