@@ -10,7 +10,7 @@
 	kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan \
 	check check-long check-base check-harness check-patches bisect base-7.2 \
 	gates fuzz fuzz-selftest fuzz-corpus fuzz-abi stress latency \
-	bench profile builds deb lint clean \
+	bench profile builds deb lint docs clean \
 	run-qemu run-dpdk client-setup
 
 POWERNV := tools/testing/powernv
@@ -92,6 +92,7 @@ help:
 	@echo 'make latency      the longest times without scheduling'
 	@echo 'make check-harness  test the tools that test'
 	@echo 'make lint         checkpatch, sparse, coccinelle, W=1 of gcc and clang'
+	@echo 'make docs         build the documentation (build/docs), no warnings'
 	@echo 'make builds       compile what is ours in six other configurations'
 	@echo 'make fuzz         fuzz index, registry, view and tables on this machine'
 	@echo 'make fuzz-selftest  plant faults, which the fuzzers have to find'
@@ -171,6 +172,11 @@ GATES = BUILD=$(BUILD) BASE_TREE=$(BASE_TREE) $(POWERNV)/gates
 gates: kernel-64k
 	@rm -f $(BUILD)/gates.txt
 	@$(GATES) short || [ -s $(BUILD)/gates.txt ]
+
+# The kernel's own documentation build; what it says of our files is an error.
+docs: tree
+	@$(POWERNV)/setup --docs
+	@$(POWERNV)/docs
 
 lint: kernel-64k
 	@$(GATES) lint

@@ -59,7 +59,7 @@ static void make_table(struct kunit *test, bool registered)
 	struct check_test *t = test->priv;
 	struct pnv_tce_geometry geo;
 
-	KUNIT_ASSERT_EQ(test, 0, pnv_tce_geometry(&geo, 12, WINDOW_BYTES, 2));
+	KUNIT_ASSERT_EQ(test, 0, pnv_tce_plan(&geo, 12, WINDOW_BYTES, 2));
 	KUNIT_ASSERT_EQ(test, 0, pnv_tce_table_init(&t->tbl, &geo, 0,
 						    NUMA_NO_NODE));
 	t->tbl.it_ops = &check_test_ops;

@@ -1242,6 +1242,7 @@ static int map(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
  *	   -EINVAL  not in the table, or memory not registered or not contiguous
  *	   -EFAULT  no registered memory, and memory not accessible
  *	   -ENOMEM  no memory
+ *
  *	   or as tce_batch_map() has it, -ENXIO and -EIO.
  */
 int tce_map(struct iommu_table *tbl, unsigned long entry, unsigned long nr,

@@ -416,6 +416,7 @@ static bool create_args_are_valid(const struct kvm_create_spapr_tce_64 *args)
  *	   -EINVAL  no table can be like this
  *	   -EBUSY   the VM has this LIOBN
  *	   -ENOMEM  no memory, or over the limit of locked memory
+ *
  *	   or that there is no file to be had
  */
 int kvm_vm_ioctl_create_spapr_tce(struct kvm *kvm,
@@ -1122,13 +1123,11 @@ static long stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
  * @tce: guest address of the page and permission bits; without, it is unmapped
  *
  * Context: May sleep.
- * Return: H_SUCCESS, or with nothing changed:
- *	   H_PARAMETER  @ioba is not that of a page in the table
- *	   H_RESOURCE   no memory
- *	   H_TOO_HARD   for user space: no such LIOBN, or not memory of the guest
- *			that is registered
- *	   and H_HARDWARE, with the entry unmapped, if KVM runs in a partition
- *	   whose hypervisor refuses.
+ * Return: H_SUCCESS; H_HARDWARE, with the entry unmapped, if KVM runs in a
+ *	   partition whose hypervisor refuses; or with nothing changed:
+ *	   H_PARAMETER if @ioba is not that of a page in the table, H_RESOURCE
+ *	   without memory, H_TOO_HARD for user space: no such LIOBN, or not
+ *	   memory of the guest that is registered.
  */
 long kvmppc_h_put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 		      unsigned long ioba, unsigned long tce)

@@ -482,7 +482,7 @@ void fuzz_one(struct input *in)
 
 	if (take(in, 1) % 16 == 1)
 		check_sizes(in);
-	ret = pnv_tce_geometry(&geo, page_shift, window, levels);
+	ret = pnv_tce_plan(&geo, page_shift, window, levels);
 	check_shape(page_shift, window, levels, ret);
 	if (ret)
 		return;

@@ -376,7 +376,7 @@ static struct iommu_table *create_default_table(struct pnv_ioda_pe *pe)
 	struct pnv_tce_geometry geo;
 	struct iommu_table *tbl;
 
-	if (pnv_tce_geometry(&geo, PAGE_SHIFT, window_bytes,
+	if (pnv_tce_plan(&geo, PAGE_SHIFT, window_bytes,
 			     PNV_TCE_DEFAULT_LEVELS))
 		return NULL;
 
@@ -424,7 +424,7 @@ static unsigned long pnv_ioda2_get_table_size(__u32 page_shift,
 {
 	struct pnv_tce_geometry geo;
 
-	if (pnv_tce_geometry(&geo, page_shift, window_size, levels))
+	if (pnv_tce_plan(&geo, page_shift, window_size, levels))
 		return 0;
 
 	return pnv_tce_geometry_bytes(&geo) +
@@ -440,7 +440,7 @@ static long pnv_ioda2_create_table(struct iommu_table_group *table_group,
 	struct iommu_table *tbl;
 	int ret;
 
-	ret = pnv_tce_geometry(&geo, page_shift, window_size, levels);
+	ret = pnv_tce_plan(&geo, page_shift, window_size, levels);
 	if (ret)
 		return ret;
 

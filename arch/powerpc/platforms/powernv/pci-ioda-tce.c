@@ -67,7 +67,7 @@ unsigned long pnv_ioda_parse_tce_sizes(struct pnv_phb *phb)
 /* Geometry */
 
 /**
- * pnv_tce_geometry - work out the shape of a table
+ * pnv_tce_plan - work out the shape of a table
  * @geo: where it goes
  * @page_shift: size of an IOMMU page
  * @window_bytes: size of the window, a power of two
@@ -79,8 +79,8 @@ unsigned long pnv_ioda_parse_tce_sizes(struct pnv_phb *phb)
  * Context: Any.
  * Return: 0, or -EINVAL if there is no such table.
  */
-int pnv_tce_geometry(struct pnv_tce_geometry *geo, unsigned int page_shift,
-		     u64 window_bytes, unsigned int levels)
+int pnv_tce_plan(struct pnv_tce_geometry *geo, unsigned int page_shift,
+		 u64 window_bytes, unsigned int levels)
 {
 	if (!levels || levels > PNV_TCE_MAX_LEVELS)
 		return -EINVAL;

@@ -38,8 +38,8 @@ struct pnv_tce_geometry {
 	unsigned int entries_shift;
 };
 
-int pnv_tce_geometry(struct pnv_tce_geometry *geo, unsigned int page_shift,
-		     u64 window_bytes, unsigned int levels);
+int pnv_tce_plan(struct pnv_tce_geometry *geo, unsigned int page_shift,
+		 u64 window_bytes, unsigned int levels);
 unsigned long pnv_tce_geometry_bytes(const struct pnv_tce_geometry *geo);
 
 int pnv_tce_table_init(struct iommu_table *tbl,

@@ -23,7 +23,7 @@ static void geometry_takes_every_level_count(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(page_shifts); i++) {
 		for (shift = page_shifts[i]; shift <= 45; shift++) {
 			for (levels = 1; levels <= 4; levels++) {
-				int ret = pnv_tce_geometry(&geo, page_shifts[i],
+				int ret = pnv_tce_plan(&geo, page_shifts[i],
 							   1ULL << shift,
 							   levels);
 
@@ -40,17 +40,17 @@ static void geometry_refuses_what_is_no_table(struct kunit *test)
 {
 	struct pnv_tce_geometry geo;
 
-	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_geometry(&geo, 16, SZ_1G, 0));
-	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_geometry(&geo, 16, SZ_1G, 5));
-	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_geometry(&geo, 16, 0, 1));
-	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_geometry(&geo, 16, SZ_32K, 1));
+	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_plan(&geo, 16, SZ_1G, 0));
+	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_plan(&geo, 16, SZ_1G, 5));
+	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_plan(&geo, 16, 0, 1));
+	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_plan(&geo, 16, SZ_32K, 1));
 	KUNIT_EXPECT_EQ(test, -EINVAL,
-			pnv_tce_geometry(&geo, 16, SZ_1G | SZ_64K, 1));
-	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_geometry(&geo, 11, SZ_1G, 1));
-	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_geometry(&geo, 64, SZ_1G, 1));
-	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_geometry(&geo, 24, SZ_1G, 4));
+			pnv_tce_plan(&geo, 16, SZ_1G | SZ_64K, 1));
+	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_plan(&geo, 11, SZ_1G, 1));
+	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_plan(&geo, 64, SZ_1G, 1));
+	KUNIT_EXPECT_EQ(test, -EINVAL, pnv_tce_plan(&geo, 24, SZ_1G, 4));
 	KUNIT_EXPECT_EQ(test, -EINVAL,
-			pnv_tce_geometry(&geo, 16, 1ULL << 63, 1));
+			pnv_tce_plan(&geo, 16, 1ULL << 63, 1));
 }
 
 static void geometry_knows_what_it_costs(struct kunit *test)
@@ -58,20 +58,20 @@ static void geometry_knows_what_it_costs(struct kunit *test)
 	struct pnv_tce_geometry geo;
 
 	/* 2^24 entries in one level. */
-	KUNIT_ASSERT_EQ(test, 0, pnv_tce_geometry(&geo, 16, SZ_1T, 1));
+	KUNIT_ASSERT_EQ(test, 0, pnv_tce_plan(&geo, 16, SZ_1T, 1));
 	KUNIT_EXPECT_EQ(test, SZ_128M, pnv_tce_geometry_bytes(&geo));
 
 	/* In two of 2^12: 4096 tables below one. */
-	KUNIT_ASSERT_EQ(test, 0, pnv_tce_geometry(&geo, 16, SZ_1T, 2));
+	KUNIT_ASSERT_EQ(test, 0, pnv_tce_plan(&geo, 16, SZ_1T, 2));
 	KUNIT_EXPECT_EQ(test, SZ_128M + SZ_32K, pnv_tce_geometry_bytes(&geo));
 
 	/* In three of 2^9: 2^15 tables below 2^6 below one. */
-	KUNIT_ASSERT_EQ(test, 0, pnv_tce_geometry(&geo, 16, SZ_1T, 3));
+	KUNIT_ASSERT_EQ(test, 0, pnv_tce_plan(&geo, 16, SZ_1T, 3));
 	KUNIT_EXPECT_EQ(test, SZ_128M + 64 * SZ_4K + SZ_4K,
 			pnv_tce_geometry_bytes(&geo));
 
 	/* A window that no level can be small enough for. */
-	KUNIT_ASSERT_EQ(test, 0, pnv_tce_geometry(&geo, 16, SZ_64K, 4));
+	KUNIT_ASSERT_EQ(test, 0, pnv_tce_plan(&geo, 16, SZ_64K, 4));
 	KUNIT_EXPECT_EQ(test, 4 * SZ_4K, pnv_tce_geometry_bytes(&geo));
 }
 
@@ -82,7 +82,7 @@ static struct iommu_table *make_table(struct kunit *test, unsigned int levels)
 
 	tbl = kunit_kzalloc(test, sizeof(*tbl), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, tbl);
-	KUNIT_ASSERT_EQ(test, 0, pnv_tce_geometry(&geo, 16, SZ_1T / 16, levels));
+	KUNIT_ASSERT_EQ(test, 0, pnv_tce_plan(&geo, 16, SZ_1T / 16, levels));
 	KUNIT_ASSERT_EQ(test, 0,
 			pnv_tce_table_init(tbl, &geo, 1ULL << 59, NUMA_NO_NODE));
 

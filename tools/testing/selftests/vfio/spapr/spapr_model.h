@@ -3,7 +3,7 @@
  * What the ABI of the spapr TCE containers promises, as a plain program: no
  * system calls, no concurrency, nothing that is fast. Each function does to the
  * model what a call does to the kernel, and returns what the call has to
- * return; see Documentation/arch/powerpc/vfio-spapr-tce.rst.
+ * return; see Documentation/arch/powerpc/vfio-spapr-tce/abi.rst.
  *
  * Nothing is counted along the way. How many entries point into a region is
  * found by looking at all entries of all windows, what is pinned by looking at

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What an owner of a group must not get, as far as no other program tests it;
- * see Documentation/arch/powerpc/vfio-spapr-tce-security.rst.
+ * see Documentation/arch/powerpc/vfio-spapr-tce/security.rst.
  */
 #include <fcntl.h>
 #include <grp.h>

@@ -7,6 +7,29 @@
 
 #include "spapr_one_group.h"
 
+/* The worked example of the documentation works. */
+#define main	example_main
+#include "spapr_example.c"
+#undef main
+
+static int run_example(void *group)
+{
+	char *argv[] = { "spapr_example", group, NULL };
+
+	return -example_main(2, argv);
+}
+
+TEST(example)
+{
+	struct edu edu;
+	char group[16];
+
+	if (!edu_find(&edu, 1))
+		SKIP(return, "no edu device is bound to vfio-pci");
+	snprintf(group, sizeof(group), "%d", edu.group);
+	EXPECT_EQ(0, in_child(run_example, group));
+}
+
 /* A refused CREATE, without any effect. */
 static void refused(struct __test_metadata *_metadata, int c, int error,
 		    unsigned int shift, uint64_t size, unsigned int levels)
