@@ -280,7 +280,7 @@ static void check_view(struct tce_check *c, struct iommu_table *tbl)
 	     chunk = tce_view_next_used(view, chunk + 1, last))
 		check_chunk(c, tbl, chunk, *tce_view_word(view, chunk));
 
-	tce_view_use(view, &use);
+	tce_view_count(view, &use);
 	if (use.nodes != atomic_long_read(&view->nr_nodes))
 		fault_at(c, tbl, 0, "%lu nodes, not %ld", use.nodes,
 			 atomic_long_read(&view->nr_nodes));

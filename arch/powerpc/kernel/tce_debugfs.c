@@ -42,7 +42,7 @@ static void show_view(struct seq_file *m, struct tce_view *view)
 
 	/* Without registered memory there is none. */
 	if (view->root)
-		tce_view_use(view, &use);
+		tce_view_count(view, &use);
 
 	seq_printf(m, "view_allocated %lu\n",
 		   use.nodes * sizeof(struct tce_node) +

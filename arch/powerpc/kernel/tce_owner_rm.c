@@ -517,7 +517,7 @@ bool tce_walk_find(struct tce_walk *w, unsigned long i, unsigned long ua)
 	if (w->list->tbl->it_page_shift > PAGE_SHIFT)
 		return find_large(w, ua & ~TCE_DENSE_MAPPED);
 
-	mm_iommu_run(w->region, ua, &w->run);
+	mm_iommu_find_run(w->region, ua, &w->run);
 
 	return true;
 }

@@ -708,13 +708,13 @@ static void count_node(const struct tce_node *node, unsigned int level,
 }
 
 /**
- * tce_view_use - count what a view is made of
+ * tce_view_count - count what a view is made of
  * @view: the view; it may change meanwhile
  * @use: where the counts go
  *
  * Context: May sleep; lock-free.
  */
-void tce_view_use(const struct tce_view *view, struct tce_view_use *use)
+void tce_view_count(const struct tce_view *view, struct tce_view_use *use)
 {
 	memset(use, 0, sizeof(*use));
 	count_node(view->root, view->depth - 1, use);

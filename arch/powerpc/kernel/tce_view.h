@@ -117,7 +117,7 @@ unsigned long tce_view_skip(struct tce_view *view, unsigned long chunk);
 unsigned long tce_view_next_used(struct tce_view *view, unsigned long chunk,
 				 unsigned long last);
 int tce_view_grow(struct tce_view *view, unsigned long chunk);
-void tce_view_use(const struct tce_view *view, struct tce_view_use *use);
+void tce_view_count(const struct tce_view *view, struct tce_view_use *use);
 struct tce_dense *tce_dense_alloc(gfp_t gfp);
 
 unsigned long tce_chunk_lock(unsigned long *word);

@@ -105,8 +105,8 @@ long mm_iommu_translate(const struct mm_iommu_region *region, unsigned long ua,
 			struct tce_run *runs, unsigned int *nr_runs);
 unsigned long mm_iommu_hpa(const struct mm_iommu_region *region,
 			   unsigned long ua);
-void mm_iommu_run(const struct mm_iommu_region *region, unsigned long ua,
-		  struct mm_iommu_run *run);
+void mm_iommu_find_run(const struct mm_iommu_region *region, unsigned long ua,
+		       struct mm_iommu_run *run);
 void mm_iommu_destroy(struct mm_struct *mm);
 
 /* For those who look on: tce_check.c and tce_debugfs.c. */
@@ -137,7 +137,7 @@ static inline unsigned long mm_iommu_end(const struct mm_iommu_region *region)
  * @ua: userspace address in it
  * @run: a run of it; on success, that of the address
  *
- * Does for addresses that ascend what mm_iommu_run() does, with less.
+ * Does for addresses that ascend what mm_iommu_find_run() does, with less.
  *
  * Context: Any, real mode included; lock-free. An entry of the region is
  *	    counted.

@@ -680,7 +680,7 @@ static unsigned long run_of(const struct mm_iommu_region *region,
 }
 
 /**
- * mm_iommu_run - the contiguous memory that an address lies in
+ * mm_iommu_find_run - the contiguous memory that an address lies in
  * @region: the region; the address lies in it
  * @ua: userspace address
  * @run: where it goes: at most all that is contiguous, at least the page
@@ -688,8 +688,8 @@ static unsigned long run_of(const struct mm_iommu_region *region,
  * Context: Any, real mode included; lock-free. An entry of the region is
  *	    counted.
  */
-void mm_iommu_run(const struct mm_iommu_region *region, unsigned long ua,
-		  struct mm_iommu_run *run)
+void mm_iommu_find_run(const struct mm_iommu_region *region, unsigned long ua,
+		       struct mm_iommu_run *run)
 {
 	unsigned long page = (ua - region->ua) >> PAGE_SHIFT, i, nr, nr_here;
 
