@@ -49,12 +49,12 @@ FRAGMENT_kcsan := --fragment kcsan.config
 COMPOSE := $(POWERNV)/compose --build $(BUILD) $(if $(BASE),--base '$(BASE)')
 BASE_TREE := $(or $(abspath $(BASE)),$(BUILD)/base)
 
-# A run on one machine needs one kernel. Those that check themselves are slow:
-# CI runs a part of the tests on the first of them, check-long all.
+# A run on one machine needs one kernel. Those that check themselves are slow,
+# and for check-long, or when asked for.
 DEBUG_KERNELS := debug kasan kcsan
 ONLY := $(or $(if $(filter 1,$(DEBUG)),$(if $(MACHINE),debug,$(DEBUG_KERNELS)),\
 	$(DEBUG)),$(PAGES))
-KERNELS := $(or $(ONLY),$(if $(MACHINE),64k,64k 4k debug))
+KERNELS := $(or $(ONLY),$(if $(MACHINE),64k,64k 4k))
 OUT_64k := $(BUILD)/k64
 OUT_4k := $(BUILD)/k4
 OUT_debug := $(BUILD)/k64-debug
@@ -240,11 +240,8 @@ client-setup:
 check-harness: tree
 	@$(POWERNV)/selftest
 
-# Asked for one thing, do that thing.
-NARROWED := $(MACHINE)$(PAGES)$(TEST)$(FILTER)$(DEBUG)
-check: check-harness kernels tests $(if $(NARROWED),,gates)
-	@$(POWERNV)/check $(CHECK_ARGS) \
-		$(if $(NARROWED),,--results $(BUILD)/gates.txt)
+check: check-harness kernels tests
+	@$(POWERNV)/check $(CHECK_ARGS)
 
 # Everything that runs long is to be found here.
 check-long: check-harness kernel-64k kernel-4k $(addprefix kernel-,$(DEBUG_KERNELS)) tests
