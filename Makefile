@@ -52,8 +52,8 @@ BASE_TREE := $(or $(abspath $(BASE)),$(BUILD)/base)
 # A run on one machine needs one kernel. Those that check themselves are slow,
 # and for check-long, or when asked for.
 DEBUG_KERNELS := debug kasan kcsan
-ONLY := $(or $(if $(filter 1,$(DEBUG)),$(if $(MACHINE),debug,$(DEBUG_KERNELS)),\
-	$(DEBUG)),$(PAGES))
+ALL_DEBUG := $(if $(MACHINE),debug,$(DEBUG_KERNELS))
+ONLY := $(or $(if $(filter 1,$(DEBUG)),$(ALL_DEBUG),$(DEBUG)),$(PAGES))
 KERNELS := $(or $(ONLY),$(if $(MACHINE),64k,64k 4k))
 OUT_64k := $(BUILD)/k64
 OUT_4k := $(BUILD)/k4
