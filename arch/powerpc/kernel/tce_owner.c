@@ -56,6 +56,9 @@
 /* Runs that are translated at once; on the stack. */
 #define TCE_RUNS	64
 
+/* Levels for so many entries are had without giving way. */
+#define TCE_GROW_ENTRIES	65536UL
+
 /* Up to so many entries, try to change them at once; runs on the stack. */
 #define TCE_FEW		16UL
 
@@ -127,8 +130,8 @@ EXPORT_SYMBOL_GPL(tce_owner_take);
  * @tbl: the table
  *
  * Context: Any.
- * Return: its mm if its memory is registered, so that tce_hold() and the
- *	   batches work; NULL if not, or if the table has no owner.
+ * Return: its mm if its memory is registered; NULL if not, or if the table has
+ *	   no owner.
  */
 struct mm_struct *tce_owner_mm(const struct iommu_table *tbl)
 {
@@ -221,22 +224,13 @@ static unsigned long hold_some(struct iommu_table *tbl, unsigned long ua,
 	return n;
 }
 
-/**
- * tce_hold - count entries that are about to be mapped
- * @tbl: the table, of an owner with registered memory
- * @ua: userspace address of the first IOMMU page, aligned to its size
- * @nr: how many IOMMU pages
- * @perm: TCE_PCI_READ, TCE_PCI_WRITE or both
- *
- * All or nothing. What is counted can be mapped, which cannot fail then for
- * want of memory to point to.
- *
- * Context: May sleep.
- * Return: 0; -EINVAL if any of it is not registered, or an IOMMU page of it is
- *	   not contiguous in one region.
+/*
+ * Count entries that are about to be mapped, all or none: what is counted can be
+ * mapped, which cannot fail then for want of memory to point to. -EINVAL if any
+ * of it is not registered, or an IOMMU page of it not contiguous in one region.
  */
-int tce_hold(struct iommu_table *tbl, unsigned long ua, unsigned long nr,
-	     unsigned long perm)
+static int hold(struct iommu_table *tbl, unsigned long ua, unsigned long nr,
+		unsigned long perm)
 {
 	unsigned long done = 0, bytes, end;
 
@@ -254,25 +248,11 @@ int tce_hold(struct iommu_table *tbl, unsigned long ua, unsigned long nr,
 			return -EINVAL;
 		}
 		done += n;
+		cond_resched();
 	}
 
 	return 0;
 }
-EXPORT_SYMBOL_GPL(tce_hold);
-
-/**
- * tce_release - uncount entries that were counted, but not mapped
- * @tbl: the table
- * @ua: as given to tce_hold()
- * @nr: as given to tce_hold()
- *
- * Context: Any but real mode.
- */
-void tce_release(struct iommu_table *tbl, unsigned long ua, unsigned long nr)
-{
-	drop_range(tbl, ua, nr);
-}
-EXPORT_SYMBOL_GPL(tce_release);
 
 /* Memory */
 
@@ -287,31 +267,30 @@ EXPORT_SYMBOL_GPL(tce_release);
  */
 int tce_grow(struct iommu_table *tbl, unsigned long entry, unsigned long nr)
 {
-	unsigned long chunk, last = chunk_of(tbl, entry + nr - 1);
+	unsigned long chunk, last = chunk_of(tbl, entry + nr - 1), n;
 	int ret;
 
 	for (chunk = chunk_of(tbl, entry); chunk <= last; chunk++) {
 		ret = tce_view_grow(&tbl->it_owner->view, chunk);
 		if (ret)
 			return ret;
+		cond_resched();
 	}
 
-	if (!tbl->it_ops->grow)
-		return 0;
+	for (; tbl->it_ops->grow && nr; nr -= n, entry += n) {
+		n = min(nr, TCE_GROW_ENTRIES);
+		ret = tbl->it_ops->grow(tbl, entry, n);
+		if (ret)
+			return ret;
+		cond_resched();
+	}
 
-	return tbl->it_ops->grow(tbl, entry, nr);
+	return 0;
 }
 EXPORT_SYMBOL_GPL(tce_grow);
 
-/**
- * tce_batch_reserve - have arrays for chunks that get dense
- * @batch: the batch
- * @nr_dense: how many at most, 0 to 2
- *
- * Context: May sleep.
- * Return: 0 or -ENOMEM.
- */
-int tce_batch_reserve(struct tce_batch *batch, unsigned int nr_dense)
+/* Have arrays for chunks that get dense, up to 2. */
+static int reserve(struct tce_batch *batch, unsigned int nr_dense)
 {
 	while (batch->nr_spare < nr_dense) {
 		struct tce_dense *dense = tce_dense_alloc(GFP_KERNEL_ACCOUNT);
@@ -323,7 +302,6 @@ int tce_batch_reserve(struct tce_batch *batch, unsigned int nr_dense)
 
 	return 0;
 }
-EXPORT_SYMBOL_GPL(tce_batch_reserve);
 
 /*
  * An array where none was reserved. That happens when another thread changed
@@ -638,26 +616,19 @@ static int map_in_chunk(struct tce_batch *batch, unsigned long chunk,
 	return ret;
 }
 
-/**
- * tce_batch_map - map entries to counted addresses
- * @batch: the batch
- * @entry: first entry
- * @nr: how many entries, all of them among those that the batch began with and
- *	that tce_grow() was called for
- * @ua: userspace address of the first; tce_hold() was called for all of them
- * @perm: TCE_PCI_READ, TCE_PCI_WRITE or both
+/*
+ * Map @nr entries, of those that the batch began with and tce_grow() was called
+ * for, to addresses counted by hold().
  *
- * What the entries were mapped to before is uncounted when the batch ends. The
- * counts of tce_hold() are used up, whatever is returned. On -EIO entries behind
- * these, up to the end of their chunk, may be empty too.
- *
- * Context: May sleep.
- * Return: 0; on an error the entries are mapped or empty, in this order:
- *	   -ENXIO  the window is being removed
- *	   -EIO    the hypervisor refused an entry; never on bare metal
+ * What they were mapped to before is uncounted when the batch ends. The counts
+ * of hold() are used up, whatever is returned:
+ *   -ENXIO  the window is being removed
+ *   -EIO    the hypervisor refused an entry; never on bare metal
+ * On an error the entries are mapped or empty, in this order; on -EIO entries
+ * behind these, up to the end of their chunk, may be empty too.
  */
-int tce_batch_map(struct tce_batch *batch, unsigned long entry,
-		  unsigned long nr, unsigned long ua, unsigned long perm)
+static int batch_map(struct tce_batch *batch, unsigned long entry,
+		     unsigned long nr, unsigned long ua, unsigned long perm)
 {
 	struct iommu_table *tbl = batch->tbl;
 
@@ -682,7 +653,6 @@ int tce_batch_map(struct tce_batch *batch, unsigned long entry,
 
 	return 0;
 }
-EXPORT_SYMBOL_GPL(tce_batch_map);
 
 /* Will the chunk of @entry want an array when the piece in it is mapped? */
 static bool wants_dense(struct iommu_table *tbl, unsigned long entry,
@@ -723,11 +693,11 @@ static int map_counted(struct iommu_table *tbl, unsigned long entry,
 	int ret;
 
 	tce_batch_begin(&batch, tbl, entry, nr);
-	ret = tce_batch_reserve(&batch, nr_dense_wanted(tbl, entry, nr, ua));
+	ret = reserve(&batch, nr_dense_wanted(tbl, entry, nr, ua));
 	if (ret)
 		drop_range(tbl, ua, nr);
 	else
-		ret = tce_batch_map(&batch, entry, nr, ua, perm);
+		ret = batch_map(&batch, entry, nr, ua, perm);
 	tce_batch_end(&batch);
 
 	return ret;
@@ -1213,7 +1183,7 @@ static int map(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 	if (nr <= TCE_FEW && map_at_once(tbl, entry, nr, ua, perm))
 		return 0;
 
-	ret = tce_hold(tbl, ua, nr, perm);
+	ret = hold(tbl, ua, nr, perm);
 	if (ret)
 		return ret;
 
@@ -1243,7 +1213,8 @@ static int map(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
  *	   -EFAULT  no registered memory, and memory not accessible
  *	   -ENOMEM  no memory
  *
- *	   or as tce_batch_map() has it, -ENXIO and -EIO.
+ *	   or, with the entries mapped or empty, in this order: -ENXIO if the
+ *	   window is being removed, -EIO if a hypervisor refused an entry.
  */
 int tce_map(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 	    unsigned long ua, unsigned long perm)

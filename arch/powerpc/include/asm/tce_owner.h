@@ -107,15 +107,9 @@ int tce_map(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 	    unsigned long ua, unsigned long perm);
 int tce_unmap(struct iommu_table *tbl, unsigned long entry, unsigned long nr);
 
-int tce_hold(struct iommu_table *tbl, unsigned long ua, unsigned long nr,
-	     unsigned long perm);
-void tce_release(struct iommu_table *tbl, unsigned long ua, unsigned long nr);
 int tce_grow(struct iommu_table *tbl, unsigned long entry, unsigned long nr);
 void tce_batch_begin(struct tce_batch *batch, struct iommu_table *tbl,
 		     unsigned long entry, unsigned long nr);
-int tce_batch_reserve(struct tce_batch *batch, unsigned int nr_dense);
-int tce_batch_map(struct tce_batch *batch, unsigned long entry,
-		  unsigned long nr, unsigned long ua, unsigned long perm);
 void tce_batch_unmap(struct tce_batch *batch, unsigned long entry,
 		     unsigned long nr);
 void tce_batch_end(struct tce_batch *batch);
