@@ -77,7 +77,7 @@ help:
 	@echo 'make check-long   the same and all that takes long; not for CI'
 	@echo 'make check-base   the same tests on the unpatched base; not for CI'
 	@echo 'make bench        measure instructions and memory against the base (15 min)'
-	@echo 'make profile      instructions of one map and unmap, by function'
+	@echo 'make profile      instructions of a map, unmap and H_PUT_TCE, by function'
 	@echo 'make tree         compose build/linux from the base and our files'
 	@echo 'make kernel       build it (build/k64; PAGES=4k: build/k4; DEBUG=...)'
 	@echo 'make kernel-base  build the base (build/kbase)'

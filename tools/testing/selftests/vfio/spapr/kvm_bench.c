@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What the TCE hypercalls cost, from guest side to guest side. Not a test. See
- * bench_util.h for what it prints; tools/testing/powernv/bench runs it.
+ * bench_util.h for what it prints; tools/testing/powernv/bench runs it. With the
+ * argument "profile" it is for tools/testing/powernv/profile.
  *
  * A guest does many hypercalls in one KVM_RUN; of the time for that, the time
  * for none is subtracted. A hypercall's figure includes the dozen instructions
@@ -9,7 +10,9 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "bench_util.h"
 #include "kvm_guest.h"
@@ -24,6 +27,7 @@
 #define SHIFT		16
 #define CALLS		512U
 #define REPEAT		7
+#define PROFILE_CALLS	6U
 
 struct guest {
 	struct vm vm;
@@ -154,13 +158,36 @@ static void measure_list(struct guest *g, const char *suffix, unsigned int n,
 	runs_print(&stuff, "insn", calls, "h_stuff_tce%s/%u", suffix, n);
 }
 
-int main(void)
+/*
+ * For tools/testing/powernv/profile: entries that are put where there was one
+ * before. Between the words QEMU logs each instruction, which takes it a while
+ * to begin.
+ */
+static void profile(struct guest *g)
+{
+	unsigned int i;
+
+	for (i = 0; i < PROFILE_CALLS; i++)
+		hcall_set(&g->cpu, i, H_PUT_TCE, LIOBN, g->start +
+			  i * SZ_64K, tce(i), 0);
+	run(g, PROFILE_CALLS);
+	printf("profile: ready\n");
+	sleep(2);
+	run(g, PROFILE_CALLS);
+	printf("profile: done\n");
+}
+
+int main(int argc, char **argv)
 {
 	struct guest g;
 	unsigned int n;
 
 	bench_init();
 	guest_open(&g);
+	if (argc > 1 && !strcmp(argv[1], "profile")) {
+		profile(&g);
+		return 0;
+	}
 	measure_put(&g, "h_put_tce_bare", LIOBN_BARE);
 	measure_put(&g, "h_put_tce", LIOBN);
 	for (n = 1; n <= MAX_LIST; n *= 2)
