@@ -74,7 +74,8 @@ help:
 	@echo 'make run-qemu     a KVM guest with a passed-through network card'
 	@echo 'make run-dpdk     DPDK sends packets, on a kernel with 4 KiB pages'
 	@echo 'make check        all tests and clients, on POWER8 and POWER9'
-	@echo 'make check-long   the same and all that takes long; not for CI'
+	@echo 'make check-long   the same, the gates of lint and builds, kernels that'
+	@echo '                  check themselves, long fuzzing: hours; not for CI'
 	@echo 'make check-base   the same tests on the unpatched base; not for CI'
 	@echo 'make bench        measure instructions and memory against the base (15 min)'
 	@echo 'make profile      instructions of a map, unmap and H_PUT_TCE, by function'
@@ -97,8 +98,6 @@ help:
 	@echo 'make fuzz         fuzz index, registry, view and tables on this machine'
 	@echo 'make fuzz-selftest  plant faults, which the fuzzers have to find'
 	@echo 'make fuzz-corpus  take what was found into the corpus'
-	@echo 'make check-long   what check leaves out: whole kernels of the'
-	@echo '                  configurations, long fuzzing, planted faults'
 	@echo 'make setup        install with apt what is missing'
 	@echo 'make clean        remove build/'
 	@echo
