@@ -726,7 +726,7 @@ static const char *dense_fault(const struct tce_view *view, unsigned long value,
 			       unsigned long nr_entries)
 {
 	unsigned long mask = (1UL << view->page_shift) - 1, bits, i;
-	const u64 *ua = dense_of(value)->ua;
+	const u64 *ua = tce_chunk_dense(value)->ua;
 
 	if (!word_addr(value) || !pfn_valid(word_addr(value) >> PAGE_SHIFT))
 		return "has an array that is no memory";
@@ -739,7 +739,7 @@ static const char *dense_fault(const struct tce_view *view, unsigned long value,
 			return "has entries behind the window";
 	}
 
-	if (dense_count(dense_of(value), 0, TCE_CHUNK_ENTRIES - 1) !=
+	if (dense_count(tce_chunk_dense(value), 0, TCE_CHUNK_ENTRIES - 1) !=
 	    dense_used(value))
 		return "counts its entries wrong";
 
@@ -759,7 +759,7 @@ static const char *dense_fault(const struct tce_view *view, unsigned long value,
 const char *tce_chunk_fault(const struct tce_view *view, unsigned long value,
 			    unsigned long nr_entries)
 {
-	if (value & WORD_LOCK)
+	if (value & TCE_WORD_LOCK)
 		return "is locked";
 
 	if (tce_chunk_is_dense(value))
