@@ -60,6 +60,9 @@
 /* Looks at a lock before going to sleep: longer than changing a list takes. */
 #define LIOBN_LOCK_SPINS	2000
 
+/* Entries of the guest's table that are filled without giving way. */
+#define LIOBN_FILL_ENTRIES	65536UL
+
 /**
  * struct liobn_attachment - a hardware table that a LIOBN got from a group
  * @next: in the LIOBN's list
@@ -830,7 +833,7 @@ static struct tce_list next_piece(const struct put *put, unsigned long i,
 		.tce	= put->list->hw_tce,
 	};
 
-	liobn_expand(put->l, kvm_memslots(put->l->kvm), put->list, put->shift,
+	liobn_expand(put->l, put->list->slots, put->list, put->shift,
 		     i, piece.nr);
 
 	return piece;
@@ -1056,11 +1059,12 @@ static bool try_one(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
 static long put_one(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 		    unsigned long entry, u64 tce)
 {
+	struct kvm_memslots *slots = kvm_memslots(l->kvm);
 	struct liobn_memory memory = { 0 };
 	struct liobn_list *list;
 	u64 ua;
 
-	if (!liobn_to_ua(l, kvm_memslots(l->kvm), &memory, tce, &ua)) {
+	if (!liobn_to_ua(l, slots, &memory, tce, &ua)) {
 		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_NOT_GUEST_MEMORY);
 		return H_TOO_HARD;
 	}
@@ -1072,6 +1076,7 @@ static long put_one(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 	if (!list)
 		return H_RESOURCE;
 
+	list->slots = slots;
 	list->tce[0] = tce;
 
 	return put_list(l, entry, 1, list);
@@ -1095,7 +1100,7 @@ static bool try_stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
 static long stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
 		  unsigned long nr)
 {
-	unsigned long index = entry - l->offset;
+	unsigned long index = entry - l->offset, i, n;
 	long ret;
 
 	if (nr <= TCE_LIST_MAX && try_stuff(l, entry, tce, nr))
@@ -1109,7 +1114,11 @@ static long stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
 
 	lock_entries(l, index, nr);
 	unmap_from_tables(l, tables_of(l), entry, nr);
-	liobn_fill(l, index, nr, tce);
+	for (i = 0; i < nr; i += n) {
+		n = min(nr - i, LIOBN_FILL_ENTRIES);
+		liobn_fill(l, index + i, n, tce);
+		cond_resched();
+	}
 	unlock_entries(l, index, nr);
 
 	return H_SUCCESS;
@@ -1163,7 +1172,7 @@ static int put_registered_list(struct kvmppc_liobn *l, unsigned long first,
 			       struct liobn_list *list)
 {
 	const struct liobn_tables *tables = tables_of(l);
-	struct kvm_memslots *slots = kvm_memslots(l->kvm);
+	struct kvm_memslots *slots = list->slots;
 	struct mm_iommu_region *region;
 	const __be64 *tces;
 	int ret = -ENOENT;
@@ -1195,6 +1204,8 @@ static long copy_and_put(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 	if (!list)
 		return H_RESOURCE;
 
+	/* One set for all of it: another may lack what was found in this one. */
+	list->slots = kvm_memslots(l->kvm);
 	ret = put_registered_list(l, first, tce_list, nr, list);
 	if (!ret)
 		return H_SUCCESS;
@@ -1207,7 +1218,7 @@ static long copy_and_put(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 		return H_TOO_HARD;
 	}
 	if (ret != -EAGAIN &&
-	    !liobn_read_list(l, kvm_memslots(l->kvm), tces, nr, list)) {
+	    !liobn_read_list(l, list->slots, tces, nr, list)) {
 		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_NOT_GUEST_MEMORY);
 		return H_TOO_HARD;
 	}

@@ -106,6 +106,8 @@ struct kvmppc_liobn {
 
 /**
  * struct liobn_list - a list that a guest wants to be written
+ * @slots: memslots that it was found good by, and is looked up in to the end of
+ *	   the hypercall; unused in real mode
  * @tce: what the guest wrote, copied once
  * @ua: userspace addresses of that, for a hardware table
  * @hw_tce: what becomes of them in that table
@@ -114,6 +116,7 @@ struct kvmppc_liobn {
  * mode by the first hypercall that wants one.
  */
 struct liobn_list {
+	struct kvm_memslots *slots;
 	u64 tce[TCE_LIST_MAX];
 	u64 ua[TCE_LIST_MAX];
 	u64 hw_tce[TCE_LIST_MAX];

@@ -149,11 +149,11 @@ static inline bool liobn_find_run(const struct kvmppc_liobn *l,
 		return false;
 
 found:
-
-	first = max(memory->gpa, walk->run.ua - memory->delta);
-	end = min(memory->gpa + memory->bytes,
-		  walk->run.ua - memory->delta + walk->run.bytes);
-	run->gpa = first;
+	/* By userspace addresses: the run may begin below guest address 0. */
+	first = max(memory->gpa + memory->delta, walk->run.ua);
+	end = min(memory->gpa + memory->delta + memory->bytes,
+		  walk->run.ua + walk->run.bytes);
+	run->gpa = first - memory->delta;
 	run->bytes = end - first;
 	run->ua = memory->delta;
 	run->hpa = memory->delta + walk->run.hpa - walk->run.ua;
@@ -227,7 +227,7 @@ static inline void liobn_expand(const struct kvmppc_liobn *l,
 	unsigned long i, sub;
 
 	for (i = 0; i < nr; i++) {
-		u64 tce = list->tce[(from + i) >> shift], ua;
+		u64 tce = list->tce[(from + i) >> shift], ua = 0;
 
 		liobn_to_ua(l, slots, &memory, tce, &ua);
 		sub = (from + i) & ((1UL << shift) - 1);
@@ -385,8 +385,8 @@ static inline bool liobn_try_list(struct kvmppc_liobn *l,
  *
  * Context: Real mode, or in rcu_read_lock() without preemption.
  * Return: 0, or with nothing changed: -EINVAL if some of it is not memory, or
- *	   not registered; -EAGAIN, with @list->tce filled in, if it can't be
- *	   done this way.
+ *	   not registered; -EAGAIN, but for real mode with @list->tce filled in,
+ *	   if it can't be done this way.
  */
 static inline int liobn_put_list(struct kvmppc_liobn *l,
 				 struct kvm_memslots *slots,
@@ -403,6 +403,9 @@ static inline int liobn_put_list(struct kvmppc_liobn *l,
 		shift = liobn_sub_shift(l, hw.tbl);
 		hw.entry = first << shift;
 		hw.nr = nr << shift;
+		/* Whether large pages are contiguous takes long to find out. */
+		if (real_mode && hw.tbl->it_page_shift > PAGE_SHIFT)
+			return -EAGAIN;
 	}
 
 	if (liobn_is_simple(l, tables)) {
