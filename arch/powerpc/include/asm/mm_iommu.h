@@ -138,6 +138,8 @@ static inline unsigned long mm_iommu_end(const struct mm_iommu_region *region)
  * @run: a run of it; on success, that of the address
  *
  * Does for addresses that ascend what mm_iommu_find_run() does, with less.
+ * Addresses in @run are asked for as well, by guests to which two memslots show
+ * the same memory; these are not found.
  *
  * Context: Any, real mode included; lock-free. An entry of the region is
  *	    counted.
@@ -154,7 +156,7 @@ mm_iommu_run_ahead(const struct mm_iommu_region *region, unsigned long ua,
 		return false;
 
 	page = (ua - region->ua) >> PAGE_SHIFT;
-	if (page < word[0])
+	if (page < word[2])
 		return false;
 
 	for (i = 1; i <= steps; i++) {
