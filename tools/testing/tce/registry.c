@@ -169,6 +169,26 @@ static unsigned long address(unsigned long page)
 	return (BASE_PAGE + page) << PAGE_SHIFT;
 }
 
+static void check_next(unsigned long page)
+{
+	struct mm_iommu_region *found, *expected = NULL;
+	unsigned long best = NR_PAGES;
+	unsigned int i;
+
+	for (i = 0; i < NR_REGIONS; i++) {
+		if (model[i].region && model[i].first >= page &&
+		    model[i].first < best) {
+			best = model[i].first;
+			expected = model[i].region;
+		}
+	}
+
+	mm_iommu_lock(mm.context.mm_iommu);
+	found = mm_iommu_next(mm.context.mm_iommu, address(page));
+	mm_iommu_unlock(mm.context.mm_iommu);
+	require(found == expected);
+}
+
 static void check_find(unsigned long page, unsigned long offset)
 {
 	struct mm_iommu_region *found;
@@ -176,6 +196,7 @@ static void check_find(unsigned long page, unsigned long offset)
 
 	found = mm_iommu_find(mm.context.mm_iommu, address(page) + offset);
 	require(found == (region ? region->region : NULL));
+	check_next(page);
 }
 
 /* What nobody has a reference to goes once it has no entries. */
@@ -374,6 +395,7 @@ static void do_translate(const struct region *slot, struct input *in)
 	unsigned long start = address(slot->first), offset, nr, room, k;
 	unsigned long end = start + (slot->nr << PAGE_SHIFT);
 	struct tce_run runs[MAX_RUNS + 1] = { };
+	unsigned long block_bytes = MM_IOMMU_BLOCK_WORDS << PAGE_SHIFT;
 	unsigned long done = 0;
 	long ret;
 
@@ -399,8 +421,10 @@ static void do_translate(const struct region *slot, struct input *in)
 		require(!"refused what is whole");
 	}
 
-	require(ret <= nr && nr_runs <= max);
-	require(ret == nr || nr_runs == max);
+	require(ret > 0 && ret <= nr && nr_runs && nr_runs <= max);
+	/* All of it, all that fits, or all that one block says. */
+	require(ret == nr || nr_runs == max ||
+		!((offset + (ret << page_shift)) % block_bytes));
 	for (i = 0; i < nr_runs; i++) {
 		require(runs[i].entries);
 		for (k = 0; k < runs[i].entries; k++, done++) {
@@ -413,6 +437,45 @@ static void do_translate(const struct region *slot, struct input *in)
 	}
 	require(done == ret);
 	require(!runs[max].entries && !runs[max].hpa);
+}
+
+static void check_run(const struct region *slot, unsigned long offset,
+		      const struct mm_iommu_run *run)
+{
+	unsigned long start = run->ua - address(slot->first), i;
+
+	require(start <= offset && offset - start < run->bytes);
+	require(start + run->bytes <= slot->nr << PAGE_SHIFT);
+	for (i = 0; i < run->bytes; i += PAGE_SIZE)
+		require(model_hpa(slot, start + i) == run->hpa + i);
+}
+
+/* Addresses that ascend, and some that do not. */
+static void do_find_runs(const struct region *slot, struct input *in)
+{
+	unsigned long bytes = slot->nr << PAGE_SHIFT, offset, ua;
+	unsigned int steps = 1 + take(in, 1) % 8;
+	struct mm_iommu_run run, was;
+
+	offset = take_below(in, bytes);
+	ua = address(slot->first) + offset;
+	mm_iommu_find_run(slot->region, ua, &run);
+
+	for (;;) {
+		check_run(slot, offset, &run);
+		require(mm_iommu_hpa(slot->region, ua) ==
+			model_hpa(slot, offset));
+		if (!--steps)
+			return;
+
+		offset = (offset + (take(in, 1) << PAGE_SHIFT)) % bytes;
+		ua = address(slot->first) + offset;
+		was = run;
+		if (mm_iommu_run_ahead(slot->region, ua, &run))
+			continue;
+		require(!memcmp(&was, &run, sizeof(run)));
+		mm_iommu_find_run(slot->region, ua, &run);
+	}
 }
 
 /* Give the process other memory: what is registered keeps what it has. */
@@ -506,6 +569,8 @@ static void one_step(struct input *in)
 	case 12:
 		slot->region->written = true;
 		return;
+	case 13:
+		return do_find_runs(slot, in);
 	default:
 		return do_translate(slot, in);
 	}

@@ -9,7 +9,7 @@ SECONDS_EACH=120
 
 # fuzzer, number of the fault, file, sed expression
 one() {
-	local fuzzer=$1 nr=$2 file=$3 fault=$4 dir name others=
+	local fuzzer=$1 nr=$2 file=$3 fault=$4 dir name others= flags=CFLAGS_$1
 	name=$OUTPUT/fault-$nr
 	dir=$(dirname "$POWERPC/$file")
 	rm -rf "$name" && mkdir -p "$name"
@@ -19,7 +19,7 @@ one() {
 		return 1
 	fi
 	[ "$fuzzer" = registry ] && others=$SRC_registry
-	if ! $CC $CFLAGS -iquote "$dir" -o "$name/$fuzzer" "$fuzzer.c" fuzz.c \
+	if ! $CC $CFLAGS ${!flags-} -iquote "$dir" -o "$name/$fuzzer" "$fuzzer.c" fuzz.c \
 		"$name/$(basename "$file")" $others; then
 		echo "not ok fault $nr does not compile: $file: $fault"
 		return 1

@@ -210,6 +210,7 @@ static void check_cost(void)
 {
 	require(world.nr_objects == tables.nr);
 	require(world.nr_bytes == tables.nr * (8UL << geo.level_bits));
+	require(world.nr_bytes == pnv_tce_allocated(&tbl));
 	require(world.nr_bytes <= pnv_tce_geometry_bytes(&geo));
 }
 
@@ -304,7 +305,7 @@ static void set_runs(struct input *in, unsigned long index)
 	for (nr_runs = 0; left && nr_runs < ARRAY_SIZE(runs); nr_runs++) {
 		unsigned int kind = take(in, 1);
 
-		if (kind & 0xc0)
+		if (nr_runs && kind & 0xc0)
 			break;
 		runs[nr_runs].hpa = take_hpa(in);
 		runs[nr_runs].entries = kind & 1 ? 1 :
@@ -336,6 +337,47 @@ static void set_for_kernel(struct input *in, unsigned long index)
 		require(!model_set(index, &run, 1, perm));
 	check_range(index, run.entries);
 	check_cost();
+}
+
+/* What the table is told to hold, each entry for itself, or nothing of it. */
+static void set_list(struct input *in, unsigned long index)
+{
+	unsigned long nr = 1 + take(in, 1) % 64, perm, i;
+	u64 list[64];
+
+	nr = min(nr, tbl.it_size - index);
+	for (i = 0; i < nr; i++) {
+		perm = take(in, 1) % 4;
+		list[i] = perm ? take_hpa(in) | perm : 0;
+	}
+
+	if (!model_is_grown(index, nr)) {
+		require(pnv_tce_set_list(&tbl, first_entry() + index, list,
+					 nr) == -ENOMEM);
+		return check_range(index, nr);
+	}
+
+	require(!pnv_tce_set_list(&tbl, first_entry() + index, list, nr));
+	for (i = 0; i < nr; i++) {
+		perm = list[i] & TCE_PCI_WRITE ? PERMS : 0;
+		*map_slot(&tces, index + i, true) = list[i] | perm;
+	}
+	check_range(index, nr);
+}
+
+static void check_next_used(unsigned long index, unsigned long nr)
+{
+	unsigned long best = index + nr, i;
+
+	for (i = 0; i < tces.nr; i++) {
+		unsigned long key = tces.slot[tces.used[i]].key;
+
+		if (tces.slot[tces.used[i]].value && key >= index)
+			best = min(best, key);
+	}
+
+	require(pnv_tce_next_used(&tbl, first_entry() + index, nr) ==
+		first_entry() + best);
 }
 
 static void clear(unsigned long index, unsigned long nr)
@@ -377,7 +419,8 @@ static void one_step(struct input *in)
 	case 2 ... 4:
 		return set_runs(in, index);
 	case 5:
-		return set_for_kernel(in, index);
+		return what & 0x80 ? set_list(in, index) :
+				     set_for_kernel(in, index);
 	case 6:
 		nr = take_nr(in, index);
 		clear(index, nr);
@@ -387,6 +430,7 @@ static void one_step(struct input *in)
 		return clear(index, 1 + take_below(in, tbl.it_size - index));
 	case 8:
 		nr = take_nr(in, index);
+		check_next_used(index, nr);
 		require(pnv_tce_is_grown(&tbl, first_entry() + index, nr) ==
 			model_is_grown(index, nr));
 		return;

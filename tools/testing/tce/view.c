@@ -121,6 +121,7 @@ static void check_chunk(const struct chunk *chunk)
 	unsigned long value = word_of(chunk);
 	unsigned int i;
 
+	require(!tce_chunk_fault(&view, value, ENTRIES));
 	check_pieces(chunk, value, 0, ENTRIES - 1);
 	for (i = 0; i < ENTRIES; i++)
 		check_get(chunk, value, i);
@@ -130,6 +131,7 @@ static void check_chunk(const struct chunk *chunk)
 static void check_cost(void)
 {
 	unsigned long nodes = 0, arrays = 0;
+	struct tce_view_use use;
 	unsigned int level, i, k;
 
 	for (level = 0; level < view.depth - 1; level++) {
@@ -158,6 +160,9 @@ static void check_cost(void)
 	require(atomic_long_read(&view.nr_dense) == arrays);
 	require(world.nr_objects ==
 		atomic_long_read(&view.nr_nodes) + arrays);
+	tce_view_count(&view, &use);
+	require(use.nodes == atomic_long_read(&view.nr_nodes));
+	require(use.dense == arrays);
 	require(world.nr_bytes <= tce_view_max_bytes(nr_entries));
 }
 
@@ -235,12 +240,42 @@ static bool expect_dense(const struct chunk *after, unsigned long value)
 	       !is_one_run(after->ua);
 }
 
+/* What hypercalls do for one entry has to come to the same. */
+static void check_run_one(const struct chunk *chunk, unsigned long value,
+			  const struct tce_piece *piece)
+{
+	unsigned long was = chunk->ua[piece->first], one = value, old;
+	struct tce_dense *none = NULL;
+
+	if (!tce_chunk_run_one(&view, &one, piece->first, piece->ua, &old)) {
+		require(tce_chunk_map_needs_dense(&view, value, piece));
+		require(one == value);
+		return;
+	}
+
+	require(!tce_chunk_map_needs_dense(&view, value, piece));
+	require(one == tce_chunk_map(&view, value, piece, &none) && !none);
+	require(old == (was == UNMAPPED ? 0 : was));
+}
+
+/* As hypercalls do: an entry says by either bit that it is mapped. */
+static unsigned long map_by_hand(unsigned long value,
+				 const struct tce_piece *piece,
+				 unsigned int bits)
+{
+	u64 *slot = &tce_chunk_dense(value)->ua[piece->first], was = *slot;
+
+	*slot = piece->ua | (1 + bits % TCE_DENSE_MAPPED);
+
+	return tce_chunk_add_used(value, !was);
+}
+
 static void change(struct chunk *chunk, const struct chunk *after, bool map,
 		   struct tce_piece *piece, unsigned int how)
 {
 	unsigned int last = piece->first + piece->nr - 1;
 	unsigned long *word, value, was;
-	bool wait = how & 1, leave = how & 2, needed;
+	bool wait = how & 1, leave = how & 2, by_hand = how & 4, needed;
 	struct tce_dense *spare;
 
 	word = tce_view_word(&view, chunk->nr);
@@ -252,9 +287,14 @@ static void change(struct chunk *chunk, const struct chunk *after, bool map,
 	if (!bring_spare(&spare, needed))
 		return chunk_put(word, value, wait);
 
+	if (map && piece->nr == 1 && !tce_chunk_is_dense(value))
+		check_run_one(chunk, value, piece);
+
 	if (needed)
 		leave = true;
-	if (map)
+	if (map && by_hand && piece->nr == 1 && tce_chunk_is_dense(value))
+		value = map_by_hand(value, piece, how >> 3);
+	else if (map)
 		value = tce_chunk_map(&view, value, piece,
 				      leave ? &spare : NULL);
 	else

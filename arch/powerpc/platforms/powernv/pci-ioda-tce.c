@@ -436,7 +436,7 @@ bool pnv_tce_is_grown(const struct iommu_table *tbl, unsigned long entry,
  * @tbl: the table
  * @entry: first entry
  * @runs: runs of physical memory that the entries are to point to
- * @nr_runs: how many runs
+ * @nr_runs: how many runs, not 0
  * @perm: TCE_PCI_READ, TCE_PCI_WRITE or both
  *
  * Nothing is invalidated.

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one instruction of powerpc in what is tested is the store of write_tce().
- * It is said in C, before an assembler comment, so that sanitizers see it.
+ * The two instructions of powerpc in what is tested are those of read_tce() and
+ * write_tce(). They are said in C, so that sanitizers see them, and what
+ * belongs to the assembler is dropped.
  */
 #ifndef _FUZZ_ASM_COMPAT_H
 #define _FUZZ_ASM_COMPAT_H
 
-#define STDX_BE	"#"
-#define asm	WRITE_ONCE(*entry, cpu_to_be64(tce)); __asm__
+#define LDX_BE		tce = be64_to_cpu(READ_ONCE(*entry)),
+#define STDX_BE		WRITE_ONCE(*entry, cpu_to_be64(tce)),
+#define asm
+#define volatile(...)	__fuzz_first(__VA_ARGS__)
+
+#define __fuzz_first(first, ...)	((void)(first))
 
 #endif /* _FUZZ_ASM_COMPAT_H */

@@ -10,6 +10,8 @@
 
 #define NUMA_NO_NODE		(-1)
 
+#define IOMMU_PAGE_SIZE(tbl)	(1UL << (tbl)->it_page_shift)
+
 struct iommu_table {
 	unsigned long it_base;
 	unsigned long it_offset;

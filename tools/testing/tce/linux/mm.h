@@ -24,6 +24,7 @@ extern unsigned int fuzz_page_shift;
 
 #define __va(pa)		((void *)(unsigned long)(pa))
 #define __pa(va)		((unsigned long)(va))
+#define pfn_valid(pfn)		true
 
 struct mm_iommu;
 
