@@ -743,8 +743,7 @@ int tce_list_commit(struct tce_try *try, const struct tce_list *list,
 EXPORT_SYMBOL_GPL(tce_list_commit);
 
 /* Write a list that was counted; false, with nothing changed, if it can't be. */
-static bool try_list(const struct tce_list *list,
-				     bool real_mode)
+static bool try_list(const struct tce_list *list, bool real_mode)
 {
 	struct tce_try try __uninitialized;
 	bool ok;

@@ -1035,7 +1035,7 @@ static long put_list(struct kvmppc_liobn *l, unsigned long first,
 static struct liobn_list *list_of(struct kvm_vcpu *vcpu)
 {
 	if (!vcpu->arch.tce_list)
-		vcpu->arch.tce_list = kmalloc(sizeof(struct liobn_list),
+		vcpu->arch.tce_list = kmalloc(sizeof(*vcpu->arch.tce_list),
 					      GFP_KERNEL_ACCOUNT);
 
 	return vcpu->arch.tce_list;

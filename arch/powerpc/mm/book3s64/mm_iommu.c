@@ -63,26 +63,6 @@ struct mm_iommu {
 #endif
 };
 
-#ifdef CONFIG_SPAPR_TCE_CHECK
-static LIST_HEAD(registries);
-static DEFINE_SPINLOCK(registries_lock); /* @registries */
-
-static void list_registry(struct mm_iommu *registry)
-{
-	guard(spinlock_irqsave)(&registries_lock);
-	list_add_tail(&registry->all, &registries);
-}
-
-static void unlist_registry(struct mm_iommu *registry)
-{
-	guard(spinlock_irqsave)(&registries_lock);
-	list_del(&registry->all);
-}
-#else
-static void list_registry(struct mm_iommu *registry) { }
-static void unlist_registry(struct mm_iommu *registry) { }
-#endif
-
 /*
  * RCU does not watch a CPU that runs a guest, which is where real mode comes
  * from, so readers there use SRCU; a static one, for its per-cpu memory has to
@@ -120,6 +100,26 @@ void mm_iommu_free_deferred(struct rcu_head *head)
 {
 	tce_free_deferred(head);
 }
+
+#ifdef CONFIG_SPAPR_TCE_CHECK
+static LIST_HEAD(registries);
+static DEFINE_SPINLOCK(registries_lock); /* @registries */
+
+static void list_registry(struct mm_iommu *registry)
+{
+	guard(spinlock_irqsave)(&registries_lock);
+	list_add_tail(&registry->all, &registries);
+}
+
+static void unlist_registry(struct mm_iommu *registry)
+{
+	guard(spinlock_irqsave)(&registries_lock);
+	list_del(&registry->all);
+}
+#else
+static void list_registry(struct mm_iommu *registry) { }
+static void unlist_registry(struct mm_iommu *registry) { }
+#endif
 
 static u64 *word_ptr(const struct mm_iommu_region *region, unsigned long i)
 {

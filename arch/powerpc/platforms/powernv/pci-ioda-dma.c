@@ -377,7 +377,7 @@ static struct iommu_table *create_default_table(struct pnv_ioda_pe *pe)
 	struct iommu_table *tbl;
 
 	if (pnv_tce_plan(&geo, PAGE_SHIFT, window_bytes,
-			     PNV_TCE_DEFAULT_LEVELS))
+			 PNV_TCE_DEFAULT_LEVELS))
 		return NULL;
 
 	tbl = create_table(pe, 0, &geo);
