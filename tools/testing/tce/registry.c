@@ -570,6 +570,7 @@ static void one_step(struct input *in)
 		slot->region->written = true;
 		return;
 	case 13:
+		do_translate(slot, in);
 		return do_find_runs(slot, in);
 	default:
 		return do_translate(slot, in);

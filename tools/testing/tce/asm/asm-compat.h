@@ -7,11 +7,12 @@
 #ifndef _FUZZ_ASM_COMPAT_H
 #define _FUZZ_ASM_COMPAT_H
 
-#define LDX_BE		tce = be64_to_cpu(READ_ONCE(*entry)),
+#define LDX_BE		__fuzz_load(tce, entry),
 #define STDX_BE		WRITE_ONCE(*entry, cpu_to_be64(tce)),
 #define asm
 #define volatile(...)	__fuzz_first(__VA_ARGS__)
 
+#define __fuzz_load(tce, entry)	((tce) = be64_to_cpu(READ_ONCE(*(entry))))
 #define __fuzz_first(first, ...)	((void)(first))
 
 #endif /* _FUZZ_ASM_COMPAT_H */
