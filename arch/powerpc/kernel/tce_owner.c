@@ -1141,8 +1141,11 @@ int tce_list_begin(struct tce_try *try, struct iommu_table *tbl,
 		rcu_read_lock();
 		preempt_disable();
 		ret = tce_try_begin(try, tbl, entry, 1, false);
-		if (!ret)
+		if (!ret) {
+			/* Sparse is told that tce_list_end() has it. */
+			__release(RCU);
 			return 0;
+		}
 		preempt_enable();
 		rcu_read_unlock();
 		if (ret != -EBUSY)
@@ -1160,6 +1163,7 @@ EXPORT_SYMBOL_GPL(tce_list_begin);
  */
 void tce_list_end(struct tce_try *try)
 {
+	__acquire(RCU);
 	tce_try_end(try);
 	preempt_enable();
 	rcu_read_unlock();
