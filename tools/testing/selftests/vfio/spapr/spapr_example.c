@@ -17,7 +17,6 @@
 
 #define MEMORY_BYTES	(16UL << 20)
 #define WINDOW_BYTES	(1UL << 40)
-#define PAGE_SHIFT_64K	16
 
 static void check(int ret, const char *what)
 {
@@ -50,21 +49,26 @@ static int open_container(const char *group_number, int *group)
 	return c;
 }
 
-/* A window of 1 TiB, with as many levels of tables as there can be. */
+/*
+ * A window of 1 TiB, with as many levels of tables as there can be. Its pages are
+ * the kernel's: larger ones would need memory that is contiguous, as huge pages
+ * are.
+ */
 static uint64_t create_window(int c)
 {
+	unsigned int page_shift = __builtin_ctzl(sysconf(_SC_PAGESIZE));
 	struct vfio_iommu_spapr_tce_info info = { .argsz = sizeof(info) };
 	struct vfio_iommu_spapr_tce_create create = {
 		.argsz		= sizeof(create),
-		.page_shift	= PAGE_SHIFT_64K,
+		.page_shift	= page_shift,
 		.window_size	= WINDOW_BYTES,
 	};
 
 	check(ioctl(c, VFIO_IOMMU_SPAPR_TCE_GET_INFO, &info), "GET_INFO");
 	if (!(info.flags & VFIO_IOMMU_SPAPR_INFO_DDW))
 		errx(1, "only the default window, at %#x", info.dma32_window_start);
-	if (!(info.ddw.pgsizes & 1UL << PAGE_SHIFT_64K))
-		errx(1, "no pages of 64 KiB");
+	if (!(info.ddw.pgsizes & 1UL << page_shift))
+		errx(1, "no pages of the kernel's size");
 
 	create.levels = info.ddw.levels;
 	check(ioctl(c, VFIO_IOMMU_SPAPR_TCE_CREATE, &create), "CREATE");

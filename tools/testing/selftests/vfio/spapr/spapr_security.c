@@ -84,8 +84,8 @@ TEST_F(one_group, new_tables_are_empty)
 					       size));
 		}
 		ASSERT_EQ(0, spapr_remove(self->c, start));
-		ASSERT_EQ(0, spapr_create(self->c, page_shift, 16 * SZ_1G,
-					  4 - levels, &start));
+		ASSERT_EQ(0, spapr_create(self->c, page_shift,
+					  page_size << 18, 4 - levels, &start));
 		for (i = 0; i < 16; i++)
 			spots[i] = (struct spot){ start + i * size * 3, NULL };
 		EXPECT_EQ(0, probe_spots(&probe, spots, 16));
