@@ -195,6 +195,33 @@ static void note_written(struct mm_iommu_region *region, unsigned long perm)
 		WRITE_ONCE(region->written, true);
 }
 
+/*
+ * Can a range of a region be mapped, IOMMU page by IOMMU page? Pages of the
+ * kernel's size or less are contiguous by being pinned at all.
+ */
+static bool is_contiguous(const struct iommu_table *tbl,
+			  const struct mm_iommu_region *region,
+			  unsigned long ua, unsigned long nr)
+{
+	struct tce_run runs[TCE_RUNS] __uninitialized;
+
+	if (tbl->it_page_shift <= PAGE_SHIFT)
+		return true;
+
+	while (nr) {
+		unsigned int nr_runs = TCE_RUNS;
+		long n = mm_iommu_translate(region, ua, tbl->it_page_shift, nr,
+					    runs, &nr_runs);
+
+		if (n < 0)
+			return false;
+		ua += n << tbl->it_page_shift;
+		nr -= n;
+	}
+
+	return true;
+}
+
 /* Count as many of @nr entries as lie in one region; 0 if that can't be. */
 static unsigned long hold_some(struct iommu_table *tbl, unsigned long ua,
 			       unsigned long nr, unsigned long perm)
@@ -214,7 +241,7 @@ static unsigned long hold_some(struct iommu_table *tbl, unsigned long ua,
 		return 0;
 
 	/* Counted: the region stays. */
-	if (!tce_is_contiguous(tbl, region, ua, n)) {
+	if (!is_contiguous(tbl, region, ua, n)) {
 		mm_iommu_drop(region, n);
 		return 0;
 	}

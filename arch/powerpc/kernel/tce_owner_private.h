@@ -78,8 +78,4 @@ entries_in(const struct iommu_table *tbl, const struct mm_iommu_region *region,
 	return min(nr, (mm_iommu_end(region) - ua) >> tbl->it_page_shift);
 }
 
-bool tce_is_contiguous(const struct iommu_table *tbl,
-		       const struct mm_iommu_region *region, unsigned long ua,
-		       unsigned long nr);
-
 #endif /* _POWERPC_TCE_OWNER_PRIVATE_H */

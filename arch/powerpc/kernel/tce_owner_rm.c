@@ -13,10 +13,10 @@
  * mode by the caller's rcu_read_lock(), in real mode by tce_real_mode_srcu,
  * which the core took as it entered the guest.
  *
- * Entries that are mapped to consecutive addresses, or unmapped, are changed by
+ * Entries are unmapped by
  *   tce_try_begin()     takes the chunk
- *   tce_try_prepare()   can they be mapped, or unmapped, in place
- *   tce_try_map(), tce_try_unmap()   which cannot fail any more
+ *   tce_try_prepare()   can they be unmapped in place
+ *   tce_try_unmap()     which cannot fail any more
  *   tce_try_end()       kills, uncounts, lets go of the chunk
  *
  * A list, each entry of which is mapped to where it pleases, is changed by
@@ -43,9 +43,6 @@
 #include "tce_owner_private.h"
 #include "tce_view.h"
 
-/* Runs that are translated at once; on the stack. */
-#define TCE_TRY_RUNS	4
-
 static __always_inline int begin(struct tce_try *try, struct iommu_table *tbl,
 				 unsigned long entry, bool real_mode)
 {
@@ -62,7 +59,6 @@ static __always_inline int begin(struct tce_try *try, struct iommu_table *tbl,
 	try->chunk_entry = chunk_start(tbl, chunk);
 	try->kill_first = ULONG_MAX;
 	try->kill_end = 0;
-	try->region = NULL;
 	try->nr_gone = 0;
 	try->value = 0;
 	try->word = tce_view_word(&owner->view, chunk);
@@ -109,121 +105,29 @@ int tce_try_begin(struct tce_try *try, struct iommu_table *tbl,
 }
 EXPORT_SYMBOL_GPL(tce_try_begin);
 
-/**
- * tce_is_contiguous - can a range be mapped, IOMMU page by IOMMU page
- * @tbl: the table that says how large an IOMMU page is
- * @region: the region; all of the range lies in it
- * @ua: userspace address of the first IOMMU page, aligned to its size
- * @nr: how many IOMMU pages
- *
- * Pages of the kernel's size or less are contiguous by being pinned at all.
- *
- * Context: Any, real mode included. An entry of the region is counted.
- * Return: true if each is contiguous and aligned in physical memory.
- */
-bool tce_is_contiguous(const struct iommu_table *tbl,
-		       const struct mm_iommu_region *region, unsigned long ua,
-		       unsigned long nr)
-{
-	struct tce_run runs[TCE_TRY_RUNS] __uninitialized;
-
-	if (tbl->it_page_shift <= PAGE_SHIFT)
-		return true;
-
-	while (nr) {
-		unsigned int nr_runs = TCE_TRY_RUNS;
-		long n = mm_iommu_translate(region, ua, tbl->it_page_shift, nr,
-					    runs, &nr_runs);
-
-		if (n < 0)
-			return false;
-		ua += n << tbl->it_page_shift;
-		nr -= n;
-	}
-
-	return true;
-}
-
 static __always_inline bool is_in(const struct mm_iommu_region *region,
 				  unsigned long ua)
 {
 	return region && ua - region->ua < region->nr_pages << PAGE_SHIFT;
 }
 
-/*
- * The region of an address. What is counted in the last one keeps it where it
- * is until the end, or until it is found not to be needed, and that is the end.
- */
-static struct mm_iommu_region *find_region(const struct tce_try *try,
-					   unsigned long ua)
-{
-	if (is_in(try->region, ua))
-		return try->region;
-
-	return mm_iommu_find(try->owner->registry, ua);
-}
-
-/* Count @nr entries; false unless all of them are in one region. */
-static bool hold(struct tce_try *try, unsigned long ua, unsigned long nr,
-		 unsigned long perm)
-{
-	struct mm_iommu_region *region = find_region(try, ua);
-
-	if (!region || entries_in(try->tbl, region, ua, nr) < nr ||
-	    !mm_iommu_hold(region, nr))
-		return false;
-
-	if (!tce_is_contiguous(try->tbl, region, ua, nr)) {
-		mm_iommu_drop(region, nr);
-		return false;
-	}
-
-	if ((perm & TCE_PCI_WRITE) && !READ_ONCE(region->written))
-		WRITE_ONCE(region->written, true);
-	try->region = region;
-
-	return true;
-}
-
 /**
- * tce_try_prepare - make sure that entries can be mapped or unmapped
+ * tce_try_prepare - make sure that entries can be unmapped
  * @try: the operation
  * @entry: first entry, among those that the operation began with
  * @nr: how many entries
- * @ua: userspace address of the first, aligned to an IOMMU page; if @perm
- * @perm: TCE_PCI_READ, TCE_PCI_WRITE or both; 0 to unmap
- *
- * To be called once before they are mapped or unmapped. Counts what is to be
- * mapped.
  *
  * Context: As tce_try_begin().
- * Return: false if it can't be done this way: memory is not registered
- *	   or in several regions, or the table or the view would have to grow.
+ * Return: false if it can't be done this way, as the view would have to grow.
  */
-bool tce_try_prepare(struct tce_try *try, unsigned long entry,
-		     unsigned long nr, unsigned long ua, unsigned long perm)
+bool tce_try_prepare(const struct tce_try *try, unsigned long entry,
+		     unsigned long nr)
 {
-	const struct iommu_table_ops *ops = try->tbl->it_ops;
-	struct tce_view *view = &try->owner->view;
-	struct tce_piece piece = {
-		.first	= entry - try->chunk_entry,
-		.nr	= nr,
-		.ua	= ua,
-	};
+	unsigned int first = entry - try->chunk_entry;
 
 	/* A hypervisor may refuse. */
-	if (!ops->is_grown)
-		return false;
-
-	if (!perm)
-		return !tce_chunk_unmap_needs_dense(try->value, piece.first,
-						    piece.first + nr - 1);
-
-	if (!try->word || tce_chunk_map_needs_dense(view, try->value, &piece) ||
-	    !ops->is_grown(try->tbl, entry, nr))
-		return false;
-
-	return hold(try, ua, nr, perm);
+	return try->tbl->it_ops->is_grown &&
+	       !tce_chunk_unmap_needs_dense(try->value, first, first + nr - 1);
 }
 EXPORT_SYMBOL_GPL(tce_try_prepare);
 
@@ -265,7 +169,7 @@ static struct tce_gone *gone_for(struct tce_try *try, unsigned long ua)
 		flush(try);
 
 	gone = &try->gone[try->nr_gone++];
-	gone->region = find_region(try, ua);
+	gone->region = mm_iommu_find(try->owner->registry, ua);
 	gone->nr = 0;
 
 	return gone;
@@ -318,48 +222,6 @@ static void note_gone(struct tce_try *try, unsigned int first,
 					    PAGE_SHIFT);
 	}
 }
-
-/**
- * tce_try_map - map entries to counted addresses
- * @try: the operation
- * @entry: as given to tce_try_prepare()
- * @nr: as given to tce_try_prepare()
- * @ua: as given to tce_try_prepare()
- * @perm: as given to tce_try_prepare()
- *
- * Context: As tce_try_begin(). Cannot fail.
- */
-void tce_try_map(struct tce_try *try, unsigned long entry, unsigned long nr,
-		 unsigned long ua, unsigned long perm)
-{
-	const struct mm_iommu_region *region;
-	struct iommu_table *tbl = try->tbl;
-	struct tce_run runs[TCE_TRY_RUNS] __uninitialized;
-	struct tce_piece piece = {
-		.first	= entry - try->chunk_entry,
-		.nr	= nr,
-		.ua	= ua,
-	};
-
-	note_changed(try, entry, nr);
-
-	/* Counted: the region is there, and so is the table's level. */
-	region = find_region(try, ua);
-	while (nr) {
-		unsigned int nr_runs = TCE_TRY_RUNS;
-		long n = mm_iommu_translate(region, ua, tbl->it_page_shift, nr,
-					    runs, &nr_runs);
-
-		tbl->it_ops->set_runs(tbl, entry, runs, nr_runs, perm);
-		entry += n;
-		nr -= n;
-		ua += n << tbl->it_page_shift;
-	}
-
-	note_gone(try, piece.first, piece.first + piece.nr - 1);
-	try->value = tce_chunk_map(&try->owner->view, try->value, &piece, NULL);
-}
-EXPORT_SYMBOL_GPL(tce_try_map);
 
 static void dense_unmap(struct tce_try *try, unsigned int first,
 			unsigned int last)

@@ -249,7 +249,7 @@ static inline bool liobn_stuff_table(const struct kvmppc_liobn *l,
 	if (tce_try_begin(&try, tbl, entry, nr, real_mode))
 		return false;
 
-	ok = tce_try_prepare(&try, entry, nr, 0, 0);
+	ok = tce_try_prepare(&try, entry, nr);
 	if (ok)
 		tce_try_unmap(&try, entry, nr);
 	tce_try_end(&try);

@@ -16,7 +16,7 @@ roots="kvmppc_rm_h_put_tce kvmppc_rm_h_put_tce_indirect kvmppc_rm_h_stuff_tce
 kvmppc_rm_h_get_tce pnv_tce_is_grown pnv_tce_set_list pnv_tce_set_runs
 pnv_tce_clear_run pnv_phb3_tce_kill_rm"
 indirect="commit dense_unmap flush tce_list_commit tce_try_end tce_try_list
-tce_try_map tce_try_one tce_try_prepare tce_try_unmap try_list"
+tce_try_one tce_try_unmap try_list"
 
 # What KASAN adds is fit as well: it finds that it is off, as with any hash MMU.
 

@@ -22,7 +22,6 @@
  * @value: what the word says
  * @kill_first: first entry changed since the last kill
  * @kill_end: entry after the last such; not above @kill_first if none
- * @region: the region in which something was counted last, or NULL
  * @nr_gone: elements of @gone in use
  * @gone: entries to uncount after the kill
  */
@@ -36,7 +35,6 @@ struct tce_try {
 	unsigned long value;
 	unsigned long kill_first;
 	unsigned long kill_end;
-	struct mm_iommu_region *region;
 	unsigned int nr_gone;
 	struct tce_gone gone[TCE_TRY_REGIONS];
 };
@@ -146,10 +144,8 @@ void tce_list_end(struct tce_try *try);
 
 int tce_try_begin(struct tce_try *try, struct iommu_table *tbl,
 		  unsigned long entry, unsigned long nr, bool real_mode);
-bool tce_try_prepare(struct tce_try *try, unsigned long entry,
-		     unsigned long nr, unsigned long ua, unsigned long perm);
-void tce_try_map(struct tce_try *try, unsigned long entry, unsigned long nr,
-		 unsigned long ua, unsigned long perm);
+bool tce_try_prepare(const struct tce_try *try, unsigned long entry,
+		     unsigned long nr);
 void tce_try_unmap(struct tce_try *try, unsigned long entry, unsigned long nr);
 void tce_try_end(struct tce_try *try);
 
