@@ -331,7 +331,6 @@ static bool enter_region(struct tce_walk *w, unsigned long i, unsigned long ua)
 	leave_region(w, i);
 	w->region = mm_iommu_find(w->list->tbl->it_owner->registry, ua);
 	w->perm = 0;
-	w->run.nr_next = 0;
 	w->held = w->list->nr - i;
 	w->held_from = i - w->nr_unmapped;
 	if (w->region && w->hold && !mm_iommu_hold(w->region, w->held))
@@ -341,45 +340,47 @@ static bool enter_region(struct tce_walk *w, unsigned long i, unsigned long ua)
 }
 
 /* The one IOMMU page at @ua, which is larger than a page. */
-static bool find_large(struct tce_walk *w, unsigned long ua)
+static bool find_large(struct tce_walk *w, unsigned long ua,
+		       struct mm_iommu_run *run)
 {
 	unsigned int nr_runs = 1, shift = w->list->tbl->it_page_shift;
-	struct tce_run run;
+	struct tce_run whole;
 
 	if (ua & ((1UL << shift) - 1) ||
 	    mm_iommu_end(w->region) - ua < 1UL << shift ||
-	    mm_iommu_translate(w->region, ua, shift, 1, &run, &nr_runs) != 1)
+	    mm_iommu_translate(w->region, ua, shift, 1, &whole, &nr_runs) != 1)
 		return false;
 
-	w->run.ua = ua;
-	w->run.bytes = PAGE_SIZE;
-	w->run.hpa = run.hpa;
-	w->run.nr_next = 0;
+	run->ua = ua;
+	run->bytes = PAGE_SIZE;
+	run->page = NULL;
+	run->hpa = whole.hpa;
+	run->word = NULL;
+	run->last = NULL;
 
 	return true;
 }
 
 /**
- * tce_walk_find - find the contiguous memory around an address
- * @w: the walk; @run is filled in
+ * tce_walk_find - find the memory around an address
+ * @w: the walk
  * @i: which entry of the list
  * @ua: its address, with or without permissions
+ * @run: where that memory goes
  *
  * Context: As tce_list_hold().
  * Return: false if it is not registered, or can't be an IOMMU page.
  */
-bool tce_walk_find(struct tce_walk *w, unsigned long i, unsigned long ua)
+bool tce_walk_find(struct tce_walk *w, unsigned long i, unsigned long ua,
+		   struct mm_iommu_run *run)
 {
 	if (!is_in(w->region, ua) && !enter_region(w, i, ua))
 		return false;
 
-	if (mm_iommu_run_ahead(w->region, ua, &w->run))
-		return true;
-
 	if (w->list->tbl->it_page_shift > PAGE_SHIFT)
-		return find_large(w, ua & ~TCE_DENSE_MAPPED);
+		return find_large(w, ua & ~TCE_DENSE_MAPPED, run);
 
-	mm_iommu_find_run(w->region, ua, &w->run);
+	mm_iommu_find_run(w->region, ua, run);
 
 	return true;
 }
@@ -411,8 +412,9 @@ EXPORT_SYMBOL_GPL(tce_walk_end);
 
 static bool translate(struct tce_list *list, bool hold)
 {
-	unsigned long first = 0, bytes = 0, delta = 0, i;
+	struct mm_iommu_run run = { 0 };
 	struct tce_walk w;
+	unsigned long i;
 
 	tce_walk_begin(&w, list, hold);
 	for (i = 0; i < list->nr; i++) {
@@ -423,15 +425,12 @@ static bool translate(struct tce_list *list, bool hold)
 			w.nr_unmapped++;
 			continue;
 		}
-		if (entry - first >= bytes) {
-			if (!tce_walk_find(&w, i, entry))
-				break;
-			first = w.run.ua;
-			bytes = w.run.bytes;
-			delta = w.run.hpa - first;
-		}
+		if (entry - run.ua >= run.bytes &&
+		    !mm_iommu_run_ahead(w.region, entry, &run) &&
+		    !tce_walk_find(&w, i, entry, &run))
+			break;
 		w.perm |= entry;
-		list->tce[i] = entry + delta;
+		list->tce[i] = mm_iommu_run_hpa(&run, entry);
 	}
 
 	return tce_walk_end(&w, i);

@@ -116,49 +116,39 @@ static inline bool liobn_read_list(const struct kvmppc_liobn *l,
 }
 
 /**
- * struct liobn_run - guest memory that is contiguous in one memslot
+ * struct liobn_run - memory of one region in one memslot
  * @gpa: guest address where it begins
  * @bytes: of what pages of the LIOBN can begin at, and TCE_PERM_MASK
+ * @page: physical address of each page; NULL if they are contiguous
  * @ua: what makes a userspace address of an entry of a list
- * @hpa: what makes a TCE of it
+ * @hpa: without @page, what makes a TCE of it
  */
 struct liobn_run {
 	unsigned long gpa;
 	unsigned long bytes;
+	const u64 *page;
 	unsigned long ua;
 	unsigned long hpa;
 };
 
-/* Find the run that entry @i, @tce, points to. */
-static inline bool liobn_find_run(const struct kvmppc_liobn *l,
-				  struct kvm_memslots *slots,
-				  struct liobn_memory *memory,
-				  struct tce_walk *walk, unsigned long i,
-				  u64 tce, struct liobn_run *run)
+/* The part of a region's run that a memslot shows to the guest. */
+static __always_inline void liobn_clip_run(const struct liobn_memory *memory,
+					   const struct mm_iommu_run *at,
+					   struct liobn_run *run)
 {
 	unsigned long first, end;
-	u64 ua = tce + memory->delta;
 
-	/* What addresses that ascend come to most. */
-	if (tce - memory->gpa < memory->bytes &&
-	    mm_iommu_run_ahead(walk->region, ua, &walk->run))
-		goto found;
-
-	if (!liobn_to_ua(l, slots, memory, tce, &ua) ||
-	    !tce_walk_find(walk, i, ua))
-		return false;
-
-found:
 	/* By userspace addresses: the run may begin below guest address 0. */
-	first = max(memory->gpa + memory->delta, walk->run.ua);
+	first = max(memory->gpa + memory->delta, at->ua);
 	end = min(memory->gpa + memory->delta + memory->bytes,
-		  walk->run.ua + walk->run.bytes);
+		  at->ua + at->bytes);
 	run->gpa = first - memory->delta;
 	run->bytes = end - first;
+	run->page = at->page;
+	if (run->page)
+		run->page += (first - at->ua) >> PAGE_SHIFT;
 	run->ua = memory->delta;
-	run->hpa = memory->delta + walk->run.hpa - walk->run.ua;
-
-	return true;
+	run->hpa = memory->delta + at->hpa - at->ua;
 }
 
 /*
@@ -174,6 +164,7 @@ static inline bool liobn_hold_list(const struct kvmppc_liobn *l,
 	u64 *to = list->tce, *ua = list->ua, *hw_tce = list->hw_tce;
 	unsigned long nr = hw->nr, bits = 0, here = 0, i;
 	struct liobn_memory memory = { 0 };
+	struct mm_iommu_run at = { 0 };
 	struct liobn_run run = { 0 };
 	struct tce_walk walk;
 
@@ -189,16 +180,29 @@ static inline bool liobn_hold_list(const struct kvmppc_liobn *l,
 			continue;
 		}
 		if (tce - run.gpa >= run.bytes) {
-			walk.perm |= here;
-			bits |= here;
-			here = 0;
-			if (!liobn_find_run(l, slots, &memory, &walk, i, tce,
-					    &run))
-				break;
+			/* What addresses that ascend come to most. */
+			if (tce - memory.gpa >= memory.bytes ||
+			    !mm_iommu_run_ahead(walk.region, tce + memory.delta,
+						&at)) {
+				struct mm_iommu_run found;
+
+				walk.perm |= here;
+				bits |= here;
+				here = 0;
+				if (!liobn_to_ua(l, slots, &memory, tce,
+						 &ua[i]) ||
+				    !tce_walk_find(&walk, i, ua[i], &found))
+					break;
+				/* A copy can be in registers. */
+				at = found;
+			}
+			liobn_clip_run(&memory, &at, &run);
 		}
 		here |= tce;
 		ua[i] = tce + run.ua;
-		hw_tce[i] = tce + run.hpa;
+		hw_tce[i] = run.page ?
+			    run.page[(tce - run.gpa) >> PAGE_SHIFT] +
+			    offset_in_page(tce) : tce + run.hpa;
 	}
 	walk.perm |= here;
 	bits |= here;

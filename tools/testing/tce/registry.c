@@ -447,7 +447,8 @@ static void check_run(const struct region *slot, unsigned long offset,
 	require(start <= offset && offset - start < run->bytes);
 	require(start + run->bytes <= slot->nr << PAGE_SHIFT);
 	for (i = 0; i < run->bytes; i += PAGE_SIZE)
-		require(model_hpa(slot, start + i) == run->hpa + i);
+		require(model_hpa(slot, start + i) ==
+			mm_iommu_run_hpa(run, run->ua + i));
 }
 
 /* Addresses that ascend, and some that do not. */

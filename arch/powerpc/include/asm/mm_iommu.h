@@ -31,19 +31,21 @@ struct tce_run {
 };
 
 /**
- * struct mm_iommu_run - contiguous memory of a region
- * @ua: userspace address of the first byte
+ * struct mm_iommu_run - memory of a region that can be translated without it
+ * @ua: userspace address of the first byte, page aligned
  * @bytes: how many
- * @hpa: physical address of the first byte
+ * @page: physical address of each page; NULL if they are contiguous
+ * @hpa: without @page, physical address of the first byte
  * @word: where it is kept, see struct mm_iommu_region
- * @nr_next: how many runs behind it mm_iommu_run_ahead() may look at
+ * @last: the last run behind it that mm_iommu_run_ahead() may look at
  */
 struct mm_iommu_run {
 	unsigned long ua;
 	unsigned long bytes;
+	const u64 *page;
 	unsigned long hpa;
 	const u64 *word;
-	unsigned long nr_next;
+	const u64 *last;
 };
 
 /**
@@ -128,6 +130,25 @@ static inline unsigned long mm_iommu_end(const struct mm_iommu_region *region)
 	return region->ua + (region->nr_pages << PAGE_SHIFT);
 }
 
+/**
+ * mm_iommu_run_hpa - the physical address of a byte
+ * @run: a run
+ * @ua: userspace address of a byte of it
+ *
+ * Context: Any, real mode included; lock-free. An entry of the region is
+ *	    counted.
+ * Return: the physical address.
+ */
+static __always_inline unsigned long
+mm_iommu_run_hpa(const struct mm_iommu_run *run, unsigned long ua)
+{
+	if (run->page)
+		return run->page[(ua - run->ua) >> PAGE_SHIFT] +
+		       (ua & ~PAGE_MASK);
+
+	return run->hpa + ua - run->ua;
+}
+
 /* Runs that mm_iommu_run_ahead() looks at. */
 #define MM_IOMMU_RUN_STEPS	8UL
 
@@ -149,22 +170,22 @@ static __always_inline bool
 mm_iommu_run_ahead(const struct mm_iommu_region *region, unsigned long ua,
 		   struct mm_iommu_run *run)
 {
-	unsigned long steps = min(run->nr_next, MM_IOMMU_RUN_STEPS), page, i;
-	const u64 *word = run->word;
+	const u64 *word = run->word, *limit;
+	unsigned long page;
 
-	if (!steps)
+	if (word >= run->last)
 		return false;
 
 	page = (ua - region->ua) >> PAGE_SHIFT;
 	if (page < word[2])
 		return false;
 
-	for (i = 1; i <= steps; i++) {
+	limit = min(run->last, word + 2 * MM_IOMMU_RUN_STEPS);
+	while (word < limit) {
 		word += 2;
 		if (page >= word[2])
 			continue;
 
-		run->nr_next -= i;
 		run->word = word;
 		run->ua = region->ua + (word[0] << PAGE_SHIFT);
 		run->bytes = (word[2] - word[0]) << PAGE_SHIFT;

@@ -87,8 +87,7 @@ static __always_inline void tce_copy(u64 *to, const u64 *from, unsigned long nr)
  * @hold: count what is translated
  * @perm: permissions of entries in @region, among other bits
  * @nr_unmapped: entries until now that are not to be mapped
- * @run: contiguous memory that the last address was in
- * @region: where that was; NULL at first
+ * @region: where the last address was; NULL at first
  * @held: how many entries were counted in it
  * @held_from: how many entries to be mapped came before these
  */
@@ -97,7 +96,6 @@ struct tce_walk {
 	bool hold;
 	u64 perm;
 	unsigned long nr_unmapped;
-	struct mm_iommu_run run;
 	struct mm_iommu_region *region;
 	unsigned long held;
 	unsigned long held_from;
@@ -111,7 +109,7 @@ struct tce_walk {
  *
  * For callers who can do better than to fill in addresses before they call
  * tce_list_hold(). Of each entry's address, tce_walk_find() has to be asked if
- * it is not in the @run of the last; @perm and @nr_unmapped are theirs to keep.
+ * it is not in the run of the last; @perm and @nr_unmapped are theirs to keep.
  *
  * Context: As tce_list_hold().
  */
@@ -123,10 +121,10 @@ static __always_inline void tce_walk_begin(struct tce_walk *w,
 	w->perm = 0;
 	w->nr_unmapped = 0;
 	w->region = NULL;
-	w->run.nr_next = 0;
 }
 
-bool tce_walk_find(struct tce_walk *w, unsigned long i, unsigned long ua);
+bool tce_walk_find(struct tce_walk *w, unsigned long i, unsigned long ua,
+		   struct mm_iommu_run *run);
 bool tce_walk_end(struct tce_walk *w, unsigned long i);
 bool tce_list_hold(struct tce_list *list);
 void tce_list_translate(struct tce_list *list);

@@ -346,7 +346,7 @@ static void region_compact(struct mm_iommu_region *region)
 			cond_resched();
 	}
 
-	if (2 * nr_runs > region->nr_pages)
+	if (2 * nr_runs >= region->nr_pages)
 		return;
 
 	runs = blocks_alloc(2 * nr_runs);
@@ -680,10 +680,10 @@ static unsigned long run_of(const struct mm_iommu_region *region,
 }
 
 /**
- * mm_iommu_find_run - the contiguous memory that an address lies in
+ * mm_iommu_find_run - the memory around an address
  * @region: the region; the address lies in it
  * @ua: userspace address
- * @run: where it goes: at most all that is contiguous, at least the page
+ * @run: where it goes: what is contiguous, or all pages of a block
  *
  * Context: Any, real mode included; lock-free. An entry of the region is
  *	    counted.
@@ -691,27 +691,33 @@ static unsigned long run_of(const struct mm_iommu_region *region,
 void mm_iommu_find_run(const struct mm_iommu_region *region, unsigned long ua,
 		       struct mm_iommu_run *run)
 {
-	unsigned long page = (ua - region->ua) >> PAGE_SHIFT, i, nr, nr_here;
+	unsigned long page = (ua - region->ua) >> PAGE_SHIFT, i, nr;
+	const u64 *block;
 
-	run->nr_next = 0;
+	run->word = NULL;
+	run->last = NULL;
 	if (!region->nr_runs) {
-		run->ua = region->ua + (page << PAGE_SHIFT);
-		run->bytes = PAGE_SIZE;
-		run->hpa = *word_ptr(region, page);
+		i = page >> MM_IOMMU_BLOCK_SHIFT;
+		run->page = region->blocks[i];
+		run->hpa = 0;
+		run->ua = region->ua +
+			  (i << MM_IOMMU_BLOCK_SHIFT << PAGE_SHIFT);
+		run->bytes = words_in_block(region->nr_pages, i) << PAGE_SHIFT;
 		return;
 	}
 
 	i = run_of(region, page);
+	run->page = NULL;
 	run->word = word_ptr(region, 2 * i);
 	run->ua = region->ua + (run->word[0] << PAGE_SHIFT);
 	run->bytes = run_pages(region, i) << PAGE_SHIFT;
 	run->hpa = run->word[1];
 
 	/* Where the last run of a block ends, the block does not say. */
+	block = region->blocks[2 * i >> MM_IOMMU_BLOCK_SHIFT];
 	nr = words_in_block(2 * region->nr_runs, 2 * i >> MM_IOMMU_BLOCK_SHIFT);
-	nr_here = i % (MM_IOMMU_BLOCK_WORDS / 2) + 2;
-	if (nr / 2 > nr_here)
-		run->nr_next = nr / 2 - nr_here;
+	if (nr >= 4)
+		run->last = block + nr - 4;
 }
 
 /**
@@ -728,6 +734,10 @@ unsigned long mm_iommu_hpa(const struct mm_iommu_region *region,
 {
 	unsigned long page = (ua - region->ua) >> PAGE_SHIFT;
 	const u64 *word;
+
+	/* Huge pages that are registered one by one, for instance. */
+	if (region->nr_runs == 1)
+		return region->blocks[0][1] + (ua - region->ua);
 
 	if (!region->nr_runs)
 		return *word_ptr(region, page) + offset_in_page(ua);

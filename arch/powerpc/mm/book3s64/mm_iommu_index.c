@@ -21,24 +21,21 @@
 
 #include "mm_iommu_index.h"
 
-/* The last of @nr ascending @start that is not above @addr, -1 if none is. */
+/* The last of @nr (> 0) ascending @start not above @addr, -1 if all are. */
 static long last_not_above(const unsigned long *start, unsigned long nr,
 			   unsigned long addr)
 {
 	unsigned long low = 0;
 
-	while (nr) {
+	while (nr > 1) {
 		unsigned long half = nr / 2;
 
-		if (start[low + half] <= addr) {
-			low += half + 1;
-			nr -= half + 1;
-		} else {
-			nr = half;
-		}
+		if (start[low + half] <= addr)
+			low += half;
+		nr -= half;
 	}
 
-	return (long)low - 1;
+	return start[low] <= addr ? (long)low : -1;
 }
 
 /* The slot that answers for @addr: slot 0 does from address 0. */
@@ -50,12 +47,9 @@ static unsigned long slot_of(const struct mm_iommu_root *root,
 	while (nr > 1) {
 		unsigned long half = nr / 2;
 
-		if (root->slot[low + half].start <= addr) {
+		if (root->slot[low + half].start <= addr)
 			low += half;
-			nr -= half;
-		} else {
-			nr = half;
-		}
+		nr -= half;
 	}
 
 	return low;
@@ -66,29 +60,14 @@ static bool range_is_removed(const struct mm_iommu_leaf *leaf, unsigned long i)
 	return READ_ONCE(leaf->end[i]) == leaf->start[i];
 }
 
-/**
- * mm_iommu_index_find - the item of the range that holds an address
- * @index: the index
- * @addr: any address
- *
- * Context: Any, real mode included; lock-free. What is returned lives as long
- *	    as the caller's read-side section, or as the writers are excluded.
- * Return: the item, NULL when no range holds @addr.
+/*
+ * If the range that begins last before the address was removed, or lies in a
+ * slot before, because it reaches across where slot @s begins.
  */
-void *mm_iommu_index_find(const struct mm_iommu_index *index,
-			  unsigned long addr)
+static noinline void *find_before(const struct mm_iommu_root *root,
+				  unsigned long s, unsigned long addr)
 {
-	const struct mm_iommu_root *root = READ_ONCE(index->root);
-	unsigned long s;
-
-	if (!root)
-		return NULL;
-
-	/*
-	 * The range that begins last before the address. It may lie in a slot
-	 * before, if it reaches across where this one begins.
-	 */
-	for (s = slot_of(root, addr) + 1; s-- > 0; ) {
+	for (s++; s-- > 0; ) {
 		const struct mm_iommu_leaf *leaf;
 		long i;
 
@@ -104,6 +83,35 @@ void *mm_iommu_index_find(const struct mm_iommu_index *index,
 	}
 
 	return NULL;
+}
+
+/**
+ * mm_iommu_index_find - the item of the range that holds an address
+ * @index: the index
+ * @addr: any address
+ *
+ * Context: Any, real mode included; lock-free. What is returned lives as long
+ *	    as the caller's read-side section, or as the writers are excluded.
+ * Return: the item, NULL when no range holds @addr.
+ */
+void *mm_iommu_index_find(const struct mm_iommu_index *index,
+			  unsigned long addr)
+{
+	const struct mm_iommu_root *root = READ_ONCE(index->root);
+	const struct mm_iommu_leaf *leaf;
+	unsigned long s;
+	long i;
+
+	if (!root)
+		return NULL;
+
+	s = slot_of(root, addr);
+	leaf = READ_ONCE(root->slot[s].leaf);
+	i = last_not_above(leaf->start, leaf->nr_ranges, addr);
+	if (i >= 0 && addr < READ_ONCE(leaf->end[i]))
+		return leaf->item[i];
+
+	return find_before(root, s, addr);
 }
 
 /**

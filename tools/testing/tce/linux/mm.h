@@ -20,6 +20,7 @@ extern unsigned int fuzz_page_shift;
 
 #define PAGE_SHIFT		fuzz_page_shift
 #define PAGE_SIZE		(1UL << PAGE_SHIFT)
+#define PAGE_MASK		(~(PAGE_SIZE - 1))
 #define offset_in_page(p)	((unsigned long)(p) & (PAGE_SIZE - 1))
 
 #define __va(pa)		((void *)(unsigned long)(pa))
