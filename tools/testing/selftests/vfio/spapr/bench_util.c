@@ -72,6 +72,12 @@ double runs_min(struct runs *runs)
 	return runs->value[0];
 }
 
+double runs_median(struct runs *runs)
+{
+	qsort(runs->value, runs->nr, sizeof(runs->value[0]), compare);
+	return runs->value[runs->nr / 2];
+}
+
 void runs_print(struct runs *runs, const char *unit, double per,
 		const char *row, ...)
 {

@@ -46,6 +46,7 @@ double bench_insns(uint64_t start, uint64_t end);
 
 void runs_add(struct runs *runs, double value);
 double runs_min(struct runs *runs);
+double runs_median(struct runs *runs);
 /* Prints the runs, each divided by @per, and empties them. */
 void runs_print(struct runs *runs, const char *unit, double per,
 		const char *row, ...) __attribute__((format(printf, 4, 5)));

@@ -14,13 +14,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "bench_memory.h"
 #include "bench_util.h"
 #include "kvm_guest.h"
 #include "spapr_util.h"
 
 #define LIOBN		0x80000001UL
 #define LIOBN_BARE	0x80000002UL
-#define DATA_GPA	0x10000000UL
+#define CONTIG_GPA	0x10000000UL
+#define FRAG_GPA	0x20000000UL
+#define RUNS_GPA	0x30000000UL
 #define DATA_PAGES	(2UL * MAX_LIST)
 #define DATA_SIZE	(DATA_PAGES * SZ_64K)
 #define WINDOW		(16 * SZ_1G)
@@ -34,7 +37,6 @@ struct guest {
 	struct vcpu cpu;
 	struct edu edu;
 	int c;
-	char *data;
 	uint64_t start;
 	double empty;		/* a KVM_RUN without a hypercall */
 };
@@ -50,7 +52,6 @@ static void open_container(struct guest *g)
 	must("set the IOMMU", container_set_iommu(g->c,
 						  VFIO_SPAPR_TCE_v2_IOMMU));
 	must("register", spapr_register(g->c, g->vm.low, GUEST_LOW_SIZE));
-	must("register", spapr_register(g->c, g->data, DATA_SIZE));
 	must("create", spapr_create(g->c, SHIFT, WINDOW, 2, &g->start));
 }
 
@@ -62,6 +63,30 @@ static int liobn(struct guest *g, uint64_t nr)
 	if (fd < 0)
 		bench_fail("LIOBN", fd);
 	return fd;
+}
+
+/* Memory of the guest, registered. */
+static void add_memory(struct guest *g, unsigned int slot, uint64_t gpa,
+		       char *ua)
+{
+	must("register", spapr_register(g->c, ua, DATA_SIZE));
+	must("guest memory", vm_memory(&g->vm, slot, gpa, ua, DATA_SIZE));
+}
+
+static void add_memories(struct guest *g)
+{
+	unsigned long n = DATA_SIZE / page_size, have;
+	struct store s;
+	char *runs;
+
+	store_new(&s, g->c, 4 * n);
+	add_memory(g, 1, CONTIG_GPA, store_contiguous(&s, n));
+	add_memory(g, 2, FRAG_GPA, store_fragmented(&s, n));
+	/* So few pages that two to a run are kept page by page. */
+	runs = store_in_runs(&s, 3, 1, &have);
+	if (have < n)
+		bench_fail("memory in runs", -ENOMEM);
+	add_memory(g, 3, RUNS_GPA, runs);
 }
 
 static double run(struct guest *g, unsigned int n)
@@ -85,16 +110,9 @@ static void guest_open(struct guest *g)
 	if (missing)
 		bench_fail(missing, -ENODEV);
 	vm_create(&g->vm, mmu);
-	/* Huge pages, as guests have */
-	g->data = buf_alloc(DATA_SIZE, SZ_16M);
-	if (madvise(g->data, DATA_SIZE, MADV_HUGEPAGE))
-		bench_fail("huge pages", -errno);
-	for (i = 0; i < DATA_SIZE; i += page_size)
-		g->data[i] = 1;
-	must("guest memory", vm_memory(&g->vm, 1, DATA_GPA, g->data,
-				       DATA_SIZE));
 	vcpu_create(&g->vm, &g->cpu);
 	open_container(g);
+	add_memories(g);
 	must("add to KVM", vm_group_add(&g->vm, g->edu.group_fd));
 	must("attach", vm_attach(&g->vm, g->edu.group_fd, liobn(g, LIOBN)));
 	liobn(g, LIOBN_BARE);
@@ -104,9 +122,9 @@ static void guest_open(struct guest *g)
 	printf("# a KVM_RUN without a hypercall: %.0f\n", g->empty);
 }
 
-static uint64_t tce(unsigned long page)
+static uint64_t tce(uint64_t gpa, unsigned long page)
 {
-	return (DATA_GPA + page * SZ_64K) | TCE_RW;
+	return (gpa + page * SZ_64K) | TCE_RW;
 }
 
 /* No page is where the one before it ends. */
@@ -123,7 +141,7 @@ static void measure_put(struct guest *g, const char *row, uint64_t nr)
 	for (rep = 0; rep < REPEAT; rep++) {
 		for (i = 0; i < CALLS; i++)
 			hcall_set(&g->cpu, i, H_PUT_TCE, nr, g->start +
-				  i * SZ_64K, tce(i), 0);
+				  i * SZ_64K, tce(CONTIG_GPA, i), 0);
 		runs_add(&put, run(g, CALLS));
 		for (i = 0; i < CALLS; i++)
 			hcall_set(&g->cpu, i, H_PUT_TCE, nr, g->start +
@@ -135,14 +153,14 @@ static void measure_put(struct guest *g, const char *row, uint64_t nr)
 }
 
 /* Lists of @n entries, @calls times in a row, and clearing what they put. */
-static void measure_list(struct guest *g, const char *suffix, unsigned int n,
-			 bool scatter)
+static void measure_list(struct guest *g, const char *suffix, uint64_t gpa,
+			 unsigned int n, bool scatter)
 {
 	struct runs put = { 0 }, stuff = { 0 };
 	unsigned int i, rep, calls = 64;
 
 	for (i = 0; i < n; i++)
-		list_set(&g->cpu, 0, i, tce(scatter ? scattered(i) : i));
+		list_set(&g->cpu, 0, i, tce(gpa, scatter ? scattered(i) : i));
 	for (rep = 0; rep < REPEAT; rep++) {
 		for (i = 0; i < calls; i++)
 			hcall_set(&g->cpu, i, H_PUT_TCE_INDIRECT, LIOBN,
@@ -160,20 +178,34 @@ static void measure_list(struct guest *g, const char *suffix, unsigned int n,
 
 /*
  * For tools/testing/powernv/profile: entries that are put where there was one
- * before. Between the words QEMU logs each instruction, which takes it a while
- * to begin.
+ * before, one by one and by lists. Between the words QEMU logs each instruction,
+ * which takes it a while to begin.
  */
-static void profile(struct guest *g)
+static void profile_calls(struct guest *g)
 {
 	unsigned int i;
 
 	for (i = 0; i < PROFILE_CALLS; i++)
 		hcall_set(&g->cpu, i, H_PUT_TCE, LIOBN, g->start +
-			  i * SZ_64K, tce(i), 0);
+			  i * SZ_64K, tce(CONTIG_GPA, i), 0);
 	run(g, PROFILE_CALLS);
+	for (i = 0; i < PROFILE_CALLS; i++)
+		hcall_set(&g->cpu, i, H_PUT_TCE_INDIRECT, LIOBN, g->start +
+			  SZ_1G + i * MAX_LIST * SZ_64K,
+			  list_gpa(&g->cpu, 0), MAX_LIST);
+	run(g, PROFILE_CALLS);
+}
+
+static void profile(struct guest *g)
+{
+	unsigned int i;
+
+	for (i = 0; i < MAX_LIST; i++)
+		list_set(&g->cpu, 0, i, tce(RUNS_GPA, i));
+	profile_calls(g);
 	printf("profile: ready\n");
 	sleep(2);
-	run(g, PROFILE_CALLS);
+	profile_calls(g);
 	printf("profile: done\n");
 }
 
@@ -191,8 +223,12 @@ int main(int argc, char **argv)
 	measure_put(&g, "h_put_tce_bare", LIOBN_BARE);
 	measure_put(&g, "h_put_tce", LIOBN);
 	for (n = 1; n <= MAX_LIST; n *= 2)
-		measure_list(&g, "", n, false);
+		measure_list(&g, "", CONTIG_GPA, n, false);
 	for (n = 1; n <= MAX_LIST; n *= 2)
-		measure_list(&g, "_scattered", n, true);
+		measure_list(&g, "_scattered", CONTIG_GPA, n, true);
+	for (n = 1; n <= MAX_LIST; n *= 2)
+		measure_list(&g, "_frag", FRAG_GPA, n, false);
+	measure_list(&g, "_runs", RUNS_GPA, MAX_LIST, false);
+	measure_list(&g, "_runs_scattered", RUNS_GPA, MAX_LIST, true);
 	return 0;
 }

@@ -21,14 +21,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench_memory.h"
 #include "bench_util.h"
 #include "spapr_util.h"
 
 #define ENTRIES		4096UL		/* of one call */
 #define REPEAT		9
+#define MEM_REPEAT	5	/* where memory is measured */
+/* kfree_rcu() collects for 5 s, in pages; a machine that counts skips that. */
+#define KFREE_RCU_SECONDS	12
 #define SHIFT_64K	16
 #define SHIFT_4K	12
-#define PAGEMAP_PFN	((1UL << 55) - 1)
 
 /* ---- the container ---- */
 
@@ -57,184 +60,6 @@ static void box_close(struct box *box)
 	close(box->c);
 }
 
-/* ---- memory whose physical layout is known ---- */
-
-/* A file of memory; it can be mapped in any order, and more than once. */
-struct store {
-	int fd;
-	unsigned long pages;
-	uint64_t *pfn;
-};
-
-static void *map_store(const struct store *s, void *at, unsigned long page,
-		       unsigned long n)
-{
-	void *ua = mmap(at, n * page_size, PROT_READ | PROT_WRITE,
-			MAP_SHARED | (at ? MAP_FIXED : 0), s->fd,
-			page * page_size);
-
-	if (ua == MAP_FAILED)
-		bench_fail("mmap", -errno);
-	return ua;
-}
-
-/* Addresses without memory, for more than the machine could back. */
-static char *reserve(size_t bytes)
-{
-	char *ua = mmap(NULL, bytes + SZ_16M, PROT_NONE, MAP_PRIVATE |
-			MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (ua == MAP_FAILED)
-		bench_fail("addresses", -errno);
-	return (char *)(((uintptr_t)ua + SZ_16M - 1) & -SZ_16M);
-}
-
-static void read_pfns(const void *ua, uint64_t *pfn, unsigned long n)
-{
-	int fd = open("/proc/self/pagemap", O_RDONLY);
-	unsigned long i;
-
-	if (fd < 0 || pread(fd, pfn, n * 8, (uintptr_t)ua / page_size * 8) !=
-	    (ssize_t)(n * 8))
-		bench_fail("/proc/self/pagemap", -errno);
-	close(fd);
-	for (i = 0; i < n; i++)
-		pfn[i] &= PAGEMAP_PFN;
-}
-
-static bool adjacent(uint64_t a, uint64_t b)
-{
-	return a == b + 1 || b == a + 1;
-}
-
-static bool is_contiguous(const void *ua, unsigned long n)
-{
-	uint64_t *pfn = malloc(n * 8);
-	unsigned long i;
-
-	read_pfns(ua, pfn, n);
-	for (i = 1; i < n && pfn[i] == pfn[i - 1] + 1; i++)
-		;
-	free(pfn);
-	return i == n;
-}
-
-/*
- * Registering moves what cannot be pinned where it is; after that it stays.
- */
-static void store_new(struct store *s, int c, unsigned long pages)
-{
-	unsigned long i;
-	char *ua;
-
-	s->fd = memfd_create("store", MFD_CLOEXEC);
-	s->pages = pages;
-	s->pfn = malloc(pages * 8);
-	if (s->fd < 0 || ftruncate(s->fd, pages * page_size))
-		bench_fail("memfd", -errno);
-	ua = map_store(s, NULL, 0, pages);
-	for (i = 0; i < pages; i++)
-		ua[i * page_size] = 1;
-	must("register the store", spapr_register(c, ua, pages * page_size));
-	read_pfns(ua, s->pfn, pages);
-	must("unregister", spapr_unregister(c, ua, pages * page_size));
-	munmap(ua, pages * page_size);
-}
-
-struct page {
-	uint64_t pfn;
-	unsigned long at;
-};
-
-static int compare_pfn(const void *a, const void *b)
-{
-	const struct page *x = a, *y = b;
-
-	return (x->pfn > y->pfn) - (x->pfn < y->pfn);
-}
-
-static struct page *sorted_pages(const struct store *s)
-{
-	struct page *page = malloc(s->pages * sizeof(*page));
-	unsigned long i;
-
-	for (i = 0; i < s->pages; i++)
-		page[i] = (struct page){ s->pfn[i], i };
-	qsort(page, s->pages, sizeof(*page), compare_pfn);
-	return page;
-}
-
-/* Pages page[0], page[step], ... become one range of addresses. */
-static char *lay_out(const struct store *s, const struct page *page,
-		     unsigned long n, unsigned long step)
-{
-	char *ua = reserve(n * page_size);
-	unsigned long i, len;
-
-	for (i = 0; i < n; i += len) {
-		for (len = 1; i + len < n && page[(i + len) * step].at ==
-		     page[i * step].at + len; len++)
-			;
-		map_store(s, ua + i * page_size, page[i * step].at, len);
-	}
-	for (i = 0; i < n; i++)
-		*(volatile char *)(ua + i * page_size) = 1;
-	return ua;
-}
-
-static char *contiguous(const struct store *s, unsigned long n)
-{
-	struct page *page = sorted_pages(s);
-	unsigned long i, start = 0;
-	char *ua;
-
-	for (i = 1; i < s->pages && i - start < n; i++)
-		if (page[i].pfn != page[i - 1].pfn + 1)
-			start = i;
-	if (i - start < n)
-		bench_fail("contiguous memory", -ENOMEM);
-	ua = lay_out(s, page + start, n, 1);
-	free(page);
-	if (!is_contiguous(ua, n))
-		bench_fail("contiguous memory", -EIO);
-	return ua;
-}
-
-/* No page has its physical neighbour before it or behind it. */
-static char *fragmented(const struct store *s, unsigned long n)
-{
-	struct page *page = sorted_pages(s);
-	uint64_t *pfn = malloc(n * 8);
-	unsigned long i;
-	char *ua;
-
-	if (s->pages < 2 * n)
-		bench_fail("memory to choose from", -ENOMEM);
-	ua = lay_out(s, page, n, 2);
-	read_pfns(ua, pfn, n);
-	for (i = 1; i < n; i++)
-		if (adjacent(pfn[i - 1], pfn[i]))
-			bench_fail("fragmented memory", -EIO);
-	free(pfn);
-	free(page);
-	return ua;
-}
-
-/* The whole store @times over, one after another, as one range. */
-static char *repeated(const struct store *s, unsigned long times)
-{
-	size_t bytes = s->pages * page_size, i;
-	char *ua = reserve(times * bytes), *p;
-
-	for (i = 0; i < times; i++) {
-		map_store(s, ua + i * bytes, 0, s->pages);
-		for (p = ua + i * bytes; p < ua + (i + 1) * bytes;
-		     p += page_size)
-			*(volatile char *)p;
-	}
-	return ua;
-}
-
 /* ---- calls of many entries ---- */
 
 struct arena {
@@ -249,8 +74,8 @@ static void arena_new(struct arena *a, int c)
 
 	store_new(&a->store, c, n * 2 + n / 2);
 	a->bytes = n * page_size;
-	a->contig = contiguous(&a->store, n);
-	a->frag = fragmented(&a->store, n);
+	a->contig = store_contiguous(&a->store, n);
+	a->frag = store_fragmented(&a->store, n);
 	must("register", spapr_register(c, a->contig, a->bytes));
 	must("register", spapr_register(c, a->frag, a->bytes));
 	if (!is_contiguous(a->contig, n))
@@ -405,7 +230,7 @@ static void part_regions(void)
 
 	box_open(&box);
 	store_new(&s, box.c, 64);
-	ua = repeated(&s, MAX_REGIONS / s.pages);
+	ua = store_repeated(&s, MAX_REGIONS / s.pages);
 	must("create", spapr_create(box.c, SHIFT_64K, 16 * SZ_1G, 2, &start));
 	must("register", spapr_register(box.c, ua, page_size));
 	measure_refused(box.c);
@@ -615,81 +440,156 @@ struct mem {
 	double locked;
 };
 
-/* Has the kernel's allocator give back what it only keeps for later. */
-static void shrink_slabs(void)
+/* What a file of a slab cache says, 0 if there is none. */
+static long slab_number(const char *cache, const char *name)
 {
-	DIR *dir = opendir("/sys/kernel/slab");
-	struct dirent *d;
+	char path[300];
+	long n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/kernel/slab/%s/%s", cache, name);
+	f = fopen(path, "r");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%ld", &n) != 1)
+		bench_fail(path, -EIO);
+	fclose(f);
+	return n;
+}
+
+static void slab_shrink(const char *cache)
+{
 	char path[300];
 	int fd;
+
+	snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink", cache);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return;
+	if (write(fd, "1", 1) != 1)
+		bench_fail(path, -errno);
+	close(fd);
+}
+
+/*
+ * Has the kernel's allocator give back what it only keeps for later. What it
+ * can't, for there are other objects in the same pages, is not in use either:
+ * how many bytes?
+ */
+static double slab_room(void)
+{
+	DIR *dir = opendir("/sys/kernel/slab");
+	double room = 0;
+	struct dirent *d;
 
 	if (!dir)
 		bench_fail("/sys/kernel/slab", -errno);
 	while ((d = readdir(dir))) {
-		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/shrink",
-			 d->d_name);
-		fd = open(path, O_WRONLY);
-		if (fd < 0)
+		if (d->d_name[0] == '.')
 			continue;
-		if (write(fd, "1", 1) != 1)
-			bench_fail(path, -errno);
-		close(fd);
+		slab_shrink(d->d_name);
+		room += (double)slab_number(d->d_name, "slab_size") *
+			(slab_number(d->d_name, "total_objects") -
+			 slab_number(d->d_name, "objects"));
 	}
 	closedir(dir);
+	return room;
 }
 
 static struct mem mem_now(void)
 {
+	double room;
+
+	sleep(KFREE_RCU_SECONDS);
 	usage_at_rest();
-	shrink_slabs();
+	room = slab_room();
 	free_bytes();
-	return (struct mem){ free_bytes(), locked_kb() * 1024.0 };
+	return (struct mem){ free_bytes() + room, locked_kb() * 1024.0 };
 }
 
-/* What is used since then, and what was charged for it. */
-static double mem_print(const struct mem *was, const char *row)
+/*
+ * What is used since then, and what was charged for it, in each of some rounds.
+ * The rest of the kernel takes and gives back pages as well, so it is the median
+ * that counts.
+ */
+struct mem_runs {
+	struct runs used;
+	struct runs charged;
+};
+
+static void mem_add(struct mem_runs *runs, const struct mem *was)
 {
 	struct mem now = mem_now();
-	double used = was->free - now.free, charged = now.locked - was->locked;
+
+	runs_add(&runs->used, was->free - now.free);
+	runs_add(&runs->charged, now.locked - was->locked);
+}
+
+/* Returns what was used. */
+static double mem_print(struct mem_runs *runs, const char *row)
+{
+	double used = runs_median(&runs->used);
 
 	bench_print("byte", used, "%s", row);
-	bench_print("byte", charged, "%s_charged", row);
+	bench_print("byte", runs_median(&runs->charged), "%s_charged", row);
 	return used;
 }
 
 /* All levels of a table that is full, but its lowest one. */
 static void mem_full(int c, const struct arena *a)
 {
-	uint64_t start, iova;
-	struct mem was = mem_now();
 	double lowest = SZ_1T / SZ_64K * 8;
+	struct mem_runs runs = { 0 };
+	uint64_t start, iova;
+	struct mem was;
+	int rep;
 
-	must("create", spapr_create(c, SHIFT_64K, SZ_1T, 2, &start));
-	for (iova = 0; iova < SZ_1T; iova += a->bytes)
-		must("map", spapr_map(c, start + iova, a->contig, a->bytes));
-	bench_print("byte", mem_print(&was, "mem_full_1t") - lowest,
+	for (rep = 0; rep < MEM_REPEAT; rep++) {
+		was = mem_now();
+		must("create", spapr_create(c, SHIFT_64K, SZ_1T, 2, &start));
+		for (iova = 0; iova < SZ_1T; iova += a->bytes)
+			must("map", spapr_map(c, start + iova, a->contig,
+					      a->bytes));
+		mem_add(&runs, &was);
+		must("remove", spapr_remove(c, start));
+	}
+	bench_print("byte", mem_print(&runs, "mem_full_1t") - lowest,
 		    "mem_view_1t");
+}
+
+#define SPARSE	40UL
+
+/* False if there can't be as many levels. */
+static bool sparse_round(int c, const struct arena *a, unsigned int levels,
+			 struct mem_runs *runs)
+{
+	struct mem was = mem_now();
+	uint64_t start, i;
+
+	if (spapr_create(c, SHIFT_64K, SZ_1T, levels, &start))
+		return false;
+	for (i = 0; i < SPARSE; i++)
+		must("map", spapr_map(c, start + SZ_1T / SPARSE * i / SZ_64K *
+				      SZ_64K, a->contig, SZ_64K));
+	mem_add(runs, &was);
 	must("remove", spapr_remove(c, start));
+	return true;
 }
 
 static void mem_sparse(int c, const struct arena *a)
 {
-	unsigned int levels, i, n = 40;
+	unsigned int levels, rep;
 	char row[32];
 
 	for (levels = 1; levels <= 5; levels++) {
-		struct mem was = mem_now();
-		uint64_t start;
+		struct mem_runs runs = { 0 };
 
-		if (spapr_create(c, SHIFT_64K, SZ_1T, levels, &start))
-			continue;
-		for (i = 0; i < n; i++)
-			must("map", spapr_map(c, start + SZ_1T / n * i /
-					      SZ_64K * SZ_64K, a->contig,
-					      SZ_64K));
+		for (rep = 0; rep < MEM_REPEAT; rep++)
+			if (!sparse_round(c, a, levels, &runs))
+				break;
 		snprintf(row, sizeof(row), "mem_sparse_1t/%u", levels);
-		mem_print(&was, row);
-		must("remove", spapr_remove(c, start));
+		if (rep)
+			mem_print(&runs, row);
 	}
 }
 
@@ -697,6 +597,7 @@ static void mem_sparse(int c, const struct arena *a)
 static void mem_worst(int c, const struct arena *a)
 {
 	unsigned long i, n = 16 * SZ_1G / SZ_64K;
+	struct mem_runs runs = { 0 };
 	struct mem was = mem_now();
 	uint64_t start;
 
@@ -704,33 +605,9 @@ static void mem_worst(int c, const struct arena *a)
 	for (i = 0; i < n; i++)
 		must("map", spapr_map(c, start + i * SZ_64K, a->contig +
 				      (n - 1 - i) % ENTRIES * SZ_64K, SZ_64K));
-	mem_print(&was, "mem_worst_16g");
+	mem_add(&runs, &was);
+	mem_print(&runs, "mem_worst_16g");
 	must("remove", spapr_remove(c, start));
-}
-
-/* Runs of @run pages, no two of them adjacent, @times over. */
-static char *in_runs(const struct store *s, unsigned long run,
-		     unsigned long times, unsigned long *pages)
-{
-	struct page *all = sorted_pages(s), *some;
-	unsigned long i, k, n = 0;
-	char *ua;
-
-	some = malloc(times * s->pages * sizeof(*some));
-	/* A page between any two runs is left out. */
-	for (i = 0; i + run < s->pages; i += run + 1) {
-		if (all[i + run - 1].pfn != all[i].pfn + run - 1)
-			continue;
-		for (k = 0; k < run; k++)
-			some[n++] = all[i + k];
-	}
-	for (i = n; i < times * n; i++)
-		some[i] = some[i - n];
-	*pages = times * n;
-	ua = lay_out(s, some, *pages, 1);
-	free(some);
-	free(all);
-	return ua;
 }
 
 /* Half a million pages or more, in runs of @run. */
@@ -738,25 +615,30 @@ static void mem_registry(int c, unsigned long run)
 {
 	unsigned long times = 256, pages, runs;
 	char *other = buf_alloc(page_size, page_size);
+	struct mem_runs mem = { 0 };
 	struct mem was;
 	struct store s;
 	char row[32];
 	double used;
 	char *ua;
+	int rep;
 
 	store_new(&s, c, 4096);
-	ua = in_runs(&s, run, times, &pages);
+	ua = store_in_runs(&s, run, times, &pages);
 	/* Of each kind of object there is one before: a page holds many. */
 	must("register a page", spapr_register(c, other, page_size));
-	was = mem_now();
-	must("register", spapr_register(c, ua, pages * page_size));
+	for (rep = 0; rep < MEM_REPEAT; rep++) {
+		was = mem_now();
+		must("register", spapr_register(c, ua, pages * page_size));
+		mem_add(&mem, &was);
+		must("unregister", spapr_unregister(c, ua, pages * page_size));
+	}
 	runs = pages / run;
 	snprintf(row, sizeof(row), "mem_registry_run%lu", run);
-	used = mem_print(&was, row);
+	used = mem_print(&mem, row);
 	bench_print("run", runs, "%s_runs", row);
 	bench_print("byte/run", used / runs, "%s_per_run", row);
 	bench_print("byte/page", used / pages, "%s_per_page", row);
-	must("unregister", spapr_unregister(c, ua, pages * page_size));
 	must("unregister a page", spapr_unregister(c, other, page_size));
 	munmap(ua, pages * page_size);
 	munmap(other, page_size);

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* See bench_memory.h. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bench_memory.h"
+#include "bench_util.h"
+#include "spapr_util.h"
+
+#define PAGEMAP_PFN	((1UL << 55) - 1)
+
+static void *map_store(const struct store *s, void *at, unsigned long page,
+		       unsigned long n)
+{
+	void *ua = mmap(at, n * page_size, PROT_READ | PROT_WRITE,
+			MAP_SHARED | (at ? MAP_FIXED : 0), s->fd,
+			page * page_size);
+
+	if (ua == MAP_FAILED)
+		bench_fail("mmap", -errno);
+	return ua;
+}
+
+/* Addresses without memory, for more than the machine could back. */
+static char *reserve(size_t bytes)
+{
+	char *ua = mmap(NULL, bytes + SZ_16M, PROT_NONE, MAP_PRIVATE |
+			MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (ua == MAP_FAILED)
+		bench_fail("addresses", -errno);
+	return (char *)(((uintptr_t)ua + SZ_16M - 1) & -SZ_16M);
+}
+
+static void read_pfns(const void *ua, uint64_t *pfn, unsigned long n)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	unsigned long i;
+
+	if (fd < 0 || pread(fd, pfn, n * 8, (uintptr_t)ua / page_size * 8) !=
+	    (ssize_t)(n * 8))
+		bench_fail("/proc/self/pagemap", -errno);
+	close(fd);
+	for (i = 0; i < n; i++)
+		pfn[i] &= PAGEMAP_PFN;
+}
+
+static bool adjacent(uint64_t a, uint64_t b)
+{
+	return a == b + 1 || b == a + 1;
+}
+
+bool is_contiguous(const void *ua, unsigned long n)
+{
+	uint64_t *pfn = malloc(n * 8);
+	unsigned long i;
+
+	read_pfns(ua, pfn, n);
+	for (i = 1; i < n && pfn[i] == pfn[i - 1] + 1; i++)
+		;
+	free(pfn);
+	return i == n;
+}
+
+void store_new(struct store *s, int c, unsigned long pages)
+{
+	unsigned long i;
+	char *ua;
+
+	s->fd = memfd_create("store", MFD_CLOEXEC);
+	s->pages = pages;
+	s->pfn = malloc(pages * 8);
+	if (s->fd < 0 || ftruncate(s->fd, pages * page_size))
+		bench_fail("memfd", -errno);
+	ua = map_store(s, NULL, 0, pages);
+	for (i = 0; i < pages; i++)
+		ua[i * page_size] = 1;
+	must("register the store", spapr_register(c, ua, pages * page_size));
+	read_pfns(ua, s->pfn, pages);
+	must("unregister", spapr_unregister(c, ua, pages * page_size));
+	munmap(ua, pages * page_size);
+}
+
+struct page {
+	uint64_t pfn;
+	unsigned long at;
+};
+
+static int compare_pfn(const void *a, const void *b)
+{
+	const struct page *x = a, *y = b;
+
+	return (x->pfn > y->pfn) - (x->pfn < y->pfn);
+}
+
+static struct page *sorted_pages(const struct store *s)
+{
+	struct page *page = malloc(s->pages * sizeof(*page));
+	unsigned long i;
+
+	for (i = 0; i < s->pages; i++)
+		page[i] = (struct page){ s->pfn[i], i };
+	qsort(page, s->pages, sizeof(*page), compare_pfn);
+	return page;
+}
+
+/* Pages page[0], page[step], ... become one range of addresses. */
+static char *lay_out(const struct store *s, const struct page *page,
+		     unsigned long n, unsigned long step)
+{
+	char *ua = reserve(n * page_size);
+	unsigned long i, len;
+
+	for (i = 0; i < n; i += len) {
+		for (len = 1; i + len < n && page[(i + len) * step].at ==
+		     page[i * step].at + len; len++)
+			;
+		map_store(s, ua + i * page_size, page[i * step].at, len);
+	}
+	for (i = 0; i < n; i++)
+		*(volatile char *)(ua + i * page_size) = 1;
+	return ua;
+}
+
+char *store_contiguous(const struct store *s, unsigned long n)
+{
+	struct page *page = sorted_pages(s);
+	unsigned long i, start = 0;
+	char *ua;
+
+	for (i = 1; i < s->pages && i - start < n; i++)
+		if (page[i].pfn != page[i - 1].pfn + 1)
+			start = i;
+	if (i - start < n)
+		bench_fail("contiguous memory", -ENOMEM);
+	ua = lay_out(s, page + start, n, 1);
+	free(page);
+	if (!is_contiguous(ua, n))
+		bench_fail("contiguous memory", -EIO);
+	return ua;
+}
+
+char *store_fragmented(const struct store *s, unsigned long n)
+{
+	struct page *page = sorted_pages(s);
+	uint64_t *pfn = malloc(n * 8);
+	unsigned long i;
+	char *ua;
+
+	if (s->pages < 2 * n)
+		bench_fail("memory to choose from", -ENOMEM);
+	ua = lay_out(s, page, n, 2);
+	read_pfns(ua, pfn, n);
+	for (i = 1; i < n; i++)
+		if (adjacent(pfn[i - 1], pfn[i]))
+			bench_fail("fragmented memory", -EIO);
+	free(pfn);
+	free(page);
+	return ua;
+}
+
+char *store_repeated(const struct store *s, unsigned long times)
+{
+	size_t bytes = s->pages * page_size, i;
+	char *ua = reserve(times * bytes), *p;
+
+	for (i = 0; i < times; i++) {
+		map_store(s, ua + i * bytes, 0, s->pages);
+		for (p = ua + i * bytes; p < ua + (i + 1) * bytes;
+		     p += page_size)
+			*(volatile char *)p;
+	}
+	return ua;
+}
+
+char *store_in_runs(const struct store *s, unsigned long run,
+		    unsigned long times, unsigned long *pages)
+{
+	struct page *all = sorted_pages(s), *some;
+	unsigned long i, k, n = 0;
+	char *ua;
+
+	some = malloc(times * s->pages * sizeof(*some));
+	/* A page between any two runs is left out. */
+	for (i = 0; i + run < s->pages; i += run + 1) {
+		if (all[i + run - 1].pfn != all[i].pfn + run - 1)
+			continue;
+		for (k = 0; k < run; k++)
+			some[n++] = all[i + k];
+	}
+	for (i = n; i < times * n; i++)
+		some[i] = some[i - n];
+	*pages = times * n;
+	ua = lay_out(s, some, *pages, 1);
+	free(some);
+	free(all);
+	return ua;
+}
