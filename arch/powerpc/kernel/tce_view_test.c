@@ -4,6 +4,7 @@
  */
 
 #include <kunit/test.h>
+#include <linux/preempt.h>
 #include <linux/prandom.h>
 #include <linux/slab.h>
 
@@ -244,8 +245,12 @@ static void view_locks_once(struct kunit *test)
 	value = tce_chunk_lock(word);
 	KUNIT_EXPECT_FALSE(test, tce_chunk_trylock(word, &again));
 	tce_chunk_unlock(word, value);
+
+	preempt_disable();
 	KUNIT_EXPECT_TRUE(test, tce_chunk_trylock(word, &again));
-	tce_chunk_unlock(word, again);
+	tce_chunk_release(word, again);
+	preempt_enable();
+
 	KUNIT_EXPECT_EQ(test, value, again);
 }
 

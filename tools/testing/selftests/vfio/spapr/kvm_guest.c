@@ -156,7 +156,7 @@ static void vm_mmu(struct vm *vm, enum mmu mmu)
 
 void vm_create(struct vm *vm, enum mmu mmu)
 {
-	*vm = (struct vm){ .vfio = -1 };
+	*vm = (struct vm){ .mmu = mmu, .vfio = -1 };
 	vm->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (vm->kvm < 0)
 		die("/dev/kvm");
@@ -298,6 +298,16 @@ void vcpu_close(struct vcpu *cpu)
 	close(cpu->fd);
 }
 
+/*
+ * On a preemptible host KVM PR reports a hypercall that is done once more, now
+ * and then. What it takes for the number is what the call returned.
+ */
+static bool is_done_already(const struct vcpu *cpu, uint64_t nr)
+{
+	return cpu->vm->mmu == PR &&
+	       (nr == H_SUCCESS || nr == H_TOO_HARD || (int64_t)nr < 0);
+}
+
 void vcpu_run(struct vcpu *cpu, unsigned int n)
 {
 	struct kvm_run *run = cpu->run;
@@ -320,7 +330,9 @@ void vcpu_run(struct vcpu *cpu, unsigned int n)
 		}
 		if (run->papr_hcall.nr == H_DONE)
 			break;
-		run->papr_hcall.ret = H_TOO_HARD;
+		run->papr_hcall.ret =
+			is_done_already(cpu, run->papr_hcall.nr) ?
+			run->papr_hcall.nr : H_TOO_HARD;
 	}
 }
 

@@ -41,6 +41,7 @@ enum mmu { HASH, RADIX, PR };
 #define GUEST_MAX_VCPUS		7
 
 struct vm {
+	enum mmu mmu;
 	int kvm;
 	int fd;
 	/* the VFIO device; -1 if there is none */
