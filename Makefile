@@ -54,6 +54,7 @@ BASE_TREE := $(or $(abspath $(BASE)),$(BUILD)/base)
 DEBUG_KERNELS := debug kasan kcsan
 ALL_DEBUG := $(if $(MACHINE),debug,$(DEBUG_KERNELS))
 ONLY := $(or $(if $(filter 1,$(DEBUG)),$(ALL_DEBUG),$(DEBUG)),$(PAGES))
+WHOLE := $(if $(MACHINE)$(TEST)$(FILTER)$(ONLY)$(BASE),,yes)
 KERNELS := $(or $(ONLY),$(if $(MACHINE),64k,64k 4k))
 OUT_64k := $(BUILD)/k64
 OUT_4k := $(BUILD)/k4
@@ -73,9 +74,9 @@ help:
 	@echo 'make run          boot a POWER9 host and show the main job at work'
 	@echo 'make run-qemu     a KVM guest with a passed-through network card'
 	@echo 'make run-dpdk     DPDK sends packets, on a kernel with 4 KiB pages'
-	@echo 'make check        all tests and clients, on POWER8 and POWER9'
-	@echo 'make check-long   the same, the gates of lint and builds, kernels that'
-	@echo '                  check themselves, long fuzzing: hours; not for CI'
+	@echo 'make check        all tests, clients and gates, on POWER8 and POWER9'
+	@echo 'make check-long   the same, on all kernels that check themselves, and'
+	@echo '                  long fuzzing: hours; not for CI'
 	@echo 'make check-base   the same tests on the unpatched base; not for CI'
 	@echo 'make bench        measure instructions and memory against the base (15 min)'
 	@echo 'make profile      instructions of a map, unmap and H_PUT_TCE, by function'
@@ -239,8 +240,10 @@ client-setup:
 check-harness: tree
 	@$(POWERNV)/selftest
 
-check: check-harness kernels tests
-	@$(POWERNV)/check $(CHECK_ARGS)
+# With nothing chosen it is what CI runs.
+check: check-harness kernels tests $(if $(WHOLE),gates)
+	@$(POWERNV)/check $(CHECK_ARGS) \
+		$(if $(WHOLE),--results $(BUILD)/gates.txt)
 
 # Everything that runs long is to be found here.
 check-long: check-harness kernel-64k kernel-4k $(addprefix kernel-,$(DEBUG_KERNELS)) tests
