@@ -793,7 +793,17 @@ static const struct liobn_tables *tables_of(const struct kvmppc_liobn *l)
 	return srcu_dereference(l->tables, &l->kvm->srcu);
 }
 
-/* What a guest's list is for one hardware table; in pieces, for it may be long */
+/**
+ * struct put - what a guest's list is for one hardware table
+ * @l: the guest's table
+ * @list: the guest's list, translated
+ * @tbl: the hardware table
+ * @shift: log2 of the entries of @tbl in one of the guest's
+ * @entry: first entry of @tbl
+ * @nr: how many entries of @tbl
+ *
+ * It is written in pieces, for it may be long.
+ */
 struct put {
 	const struct kvmppc_liobn *l;
 	struct liobn_list *list;

@@ -95,7 +95,14 @@ void tce_free_deferred(struct rcu_head *head)
 	call_srcu(&tce_real_mode_srcu, head, free_after_srcu);
 }
 
-/* For the index, which knows not how its readers are protected. */
+/**
+ * mm_iommu_free_deferred - free what was taken out of an index
+ * @head: at the start of an object from kmalloc()
+ *
+ * For the index, which knows not how its readers are protected.
+ *
+ * Context: Any but real mode.
+ */
 void mm_iommu_free_deferred(struct rcu_head *head)
 {
 	tce_free_deferred(head);
