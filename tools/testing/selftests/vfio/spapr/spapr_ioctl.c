@@ -4,6 +4,7 @@
  * ioctl changes nothing and charges nothing.
  */
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "spapr_one_group.h"
 
@@ -208,6 +209,16 @@ TEST_F(any_ioctl, unknown_flags)
 	EXPECT_EQ(0, spapr_ioctl(self->c, variant->request, &self->good));
 }
 
+/*
+ * copy_from_user() of Linux 7.2 reads at 1 << 63 in place of any address of the
+ * kernel. A hypervisor with the radix MMU can read there, so that no system call
+ * says EFAULT. This one copies the set first and then refuses what to do with it.
+ */
+static bool kernel_addresses_fault(void)
+{
+	return syscall(SYS_rt_sigprocmask, -1, -8L, NULL, 8) && errno == EFAULT;
+}
+
 TEST_F(any_ioctl, bad_pointer)
 {
 	long locked = locked_kb();
@@ -215,7 +226,13 @@ TEST_F(any_ioctl, bad_pointer)
 
 	EXPECT_EQ(-EFAULT, spapr_ioctl(self->c, variant->request, NULL));
 	EXPECT_EQ(-EFAULT, spapr_ioctl(self->c, variant->request, end));
-	EXPECT_EQ(-EFAULT, spapr_ioctl(self->c, variant->request, (void *)-8L));
+	if (kernel_addresses_fault()) {
+		EXPECT_EQ(-EFAULT, spapr_ioctl(self->c, variant->request,
+					       (void *)-8L));
+	} else {
+		EXPECT_GT(0, spapr_ioctl(self->c, variant->request,
+					 (void *)-8L));
+	}
 
 	/* The argument ends one byte beyond what can be read */
 	end -= variant->size - 1;
