@@ -7,11 +7,11 @@
 .NOTPARALLEL:
 # Phony, all of them: what is up to date is known to compose and kbuild.
 .PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
-	kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan \
+	kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan kernel-gdb \
 	check check-long check-base check-harness check-patches bisect base-7.2 \
 	gates fuzz fuzz-selftest fuzz-corpus fuzz-abi stress latency \
 	bench profile builds deb lint docs clean \
-	run-qemu run-dpdk client-setup
+	run-qemu run-dpdk client-setup gdb
 
 POWERNV := tools/testing/powernv
 SELFTEST := tools/testing/selftests/vfio/spapr
@@ -32,6 +32,7 @@ MACHINE ?=
 TEST ?=
 FILTER ?=
 GUEST ?=
+GDB ?=
 DEB_FLAVOUR ?= powerpc64le
 DEB_VERSION ?= $(or $(if $(BASE),$(BASE_VERSION)),6.12)
 SEED ?= $(shell date +%s)
@@ -46,6 +47,8 @@ FRAGMENT_4k := --fragment 4k-pages.config
 FRAGMENT_debug := --fragment debug.config
 FRAGMENT_kasan := $(FRAGMENT_debug) --fragment kasan.config
 FRAGMENT_kcsan := --fragment kcsan.config
+FRAGMENT_gdb := --fragment gdb.config
+TARGETS_gdb := vmlinux scripts_gdb
 COMPOSE := $(POWERNV)/compose --build $(BUILD) $(if $(BASE),--base '$(BASE)')
 BASE_TREE := $(or $(abspath $(BASE)),$(BUILD)/base)
 
@@ -61,6 +64,7 @@ OUT_4k := $(BUILD)/k4
 OUT_debug := $(BUILD)/k64-debug
 OUT_kasan := $(BUILD)/k64-kasan
 OUT_kcsan := $(BUILD)/k64-kcsan
+OUT_gdb := $(BUILD)/k64-gdb
 
 comma := ,
 empty :=
@@ -89,6 +93,7 @@ help:
 	@echo 'make bisect       compile what each step of it touches, in order'
 	@echo 'make deb          a Debian package for ppc64el, hours (build/deb)'
 	@echo 'make base-7.2     unpack current mainline, for BASE=build/base-7.2'
+	@echo 'make gdb          run a test with gdb on the kernel (MACHINE= TEST= FILTER=)'
 	@echo 'make fuzz-abi     random calls against a model (SEED= STEPS=)'
 	@echo 'make stress       everything at once, on 4 CPUs (SEED= SECONDS=)'
 	@echo 'make latency      the longest times without scheduling'
@@ -111,6 +116,7 @@ help:
 	@echo 'DEB_FLAVOUR=NAME  powerpc64le (4 KiB pages), powerpc64le-64k'
 	@echo 'SEED=N STEPS=N SECONDS=N   for fuzz-abi and stress'
 	@echo 'GUEST=WORD        for the guest of run-qemu, as disable_ddw'
+	@echo 'GDB=WORDS         for gdb, as -ex "break tce_map"'
 	@echo 'TIME=SECONDS      for each fuzzer; 20       FUZZERS=NAME ...'
 	@echo 'V=1               show the whole console'
 
@@ -162,9 +168,9 @@ kernels: $(addprefix kernel-,$(KERNELS))
 
 kernel: $(addprefix kernel-,$(or $(ONLY),64k))
 
-kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan: kernel-%: tree
+kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan kernel-gdb: kernel-%: tree
 	@$(POWERNV)/kernel --tree $(BUILD)/linux --out $(OUT_$*) --jobs $(JOBS) \
-		--label 'kernel $*' $(FRAGMENT_$*)
+		--label 'kernel $*' $(FRAGMENT_$*) $(TARGETS_$*)
 
 # Static gates, configurations that no machine here boots, and fuzzers: each is
 # one result, and build/gates.txt has them for check.
@@ -223,6 +229,13 @@ endif
 
 run: kernel-64k tests
 	@$(POWERNV)/boot powernv9 --run spapr_demo
+
+# Stops before the first instruction, with gdb on it.
+gdb: kernel-gdb tests
+	@$(POWERNV)/setup --gdb
+	@$(POWERNV)/debug $(OUT_gdb) $(or $(MACHINE),powernv9) \
+		$(if $(TEST),--tests '$(TEST)') \
+		$(if $(FILTER),--filter '$(FILTER)') -- $(GDB)
 
 # Debian's QEMU and DPDK as clients.
 run-qemu run-dpdk: run-%: client-setup
