@@ -267,7 +267,7 @@ check-long: check-harness kernel-64k kernel-4k $(addprefix kernel-,$(DEBUG_KERNE
 check-base: kernel-base tests
 	@$(POWERNV)/check --base $(CHECK_ARGS)
 
-# Exit status 1 when a limit is not met.
+# Exit status 1 when a limit is missed, and the table does not say why.
 bench: kernel-64k kernel-base tests
 	@$(POWERNV)/setup --bench
 	@$(POWERNV)/bench --ours $(OUT_64k)/vmlinux
