@@ -82,7 +82,7 @@ help:
 	@echo 'make check-long   the same, on all kernels that check themselves, and'
 	@echo '                  long fuzzing: hours; not for CI'
 	@echo 'make check-base   the same tests on the unpatched base; not for CI'
-	@echo 'make bench        measure instructions and memory against the base (15 min)'
+	@echo 'make bench        measure against the base: instructions, memory; half an hour'
 	@echo 'make profile      instructions of a map, unmap and H_PUT_TCE, by function'
 	@echo 'make tree         compose build/linux from the base and our files'
 	@echo 'make kernel       build it (build/k64; PAGES=4k: build/k4; DEBUG=...)'

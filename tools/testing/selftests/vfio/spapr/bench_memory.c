@@ -11,8 +11,6 @@
 #include "bench_util.h"
 #include "spapr_util.h"
 
-#define PAGEMAP_PFN	((1UL << 55) - 1)
-
 static void *map_store(const struct store *s, void *at, unsigned long page,
 		       unsigned long n)
 {
@@ -36,19 +34,6 @@ static char *reserve(size_t bytes)
 	return (char *)(((uintptr_t)ua + SZ_16M - 1) & -SZ_16M);
 }
 
-static void read_pfns(const void *ua, uint64_t *pfn, unsigned long n)
-{
-	int fd = open("/proc/self/pagemap", O_RDONLY);
-	unsigned long i;
-
-	if (fd < 0 || pread(fd, pfn, n * 8, (uintptr_t)ua / page_size * 8) !=
-	    (ssize_t)(n * 8))
-		bench_fail("/proc/self/pagemap", -errno);
-	close(fd);
-	for (i = 0; i < n; i++)
-		pfn[i] &= PAGEMAP_PFN;
-}
-
 static bool adjacent(uint64_t a, uint64_t b)
 {
 	return a == b + 1 || b == a + 1;
@@ -59,7 +44,7 @@ bool is_contiguous(const void *ua, unsigned long n)
 	uint64_t *pfn = malloc(n * 8);
 	unsigned long i;
 
-	read_pfns(ua, pfn, n);
+	must("/proc/self/pagemap", read_pfns(ua, pfn, n));
 	for (i = 1; i < n && pfn[i] == pfn[i - 1] + 1; i++)
 		;
 	free(pfn);
@@ -80,7 +65,7 @@ void store_new(struct store *s, int c, unsigned long pages)
 	for (i = 0; i < pages; i++)
 		ua[i * page_size] = 1;
 	must("register the store", spapr_register(c, ua, pages * page_size));
-	read_pfns(ua, s->pfn, pages);
+	must("/proc/self/pagemap", read_pfns(ua, s->pfn, pages));
 	must("unregister", spapr_unregister(c, ua, pages * page_size));
 	munmap(ua, pages * page_size);
 }
@@ -154,7 +139,7 @@ char *store_fragmented(const struct store *s, unsigned long n)
 	if (s->pages < 2 * n)
 		bench_fail("memory to choose from", -ENOMEM);
 	ua = lay_out(s, page, n, 2);
-	read_pfns(ua, pfn, n);
+	must("/proc/self/pagemap", read_pfns(ua, pfn, n));
 	for (i = 1; i < n; i++)
 		if (adjacent(pfn[i - 1], pfn[i]))
 			bench_fail("fragmented memory", -EIO);

@@ -10,18 +10,12 @@
 
 #include "spapr_one_group.h"
 
-#define PAGEMAP_PFN	((1UL << 55) - 1)
-
-/* Where a page of the process is in physical memory. */
+/* Where a page of the process is in physical memory; 0 if that is not told. */
 static uint64_t physical(const void *ua)
 {
-	int fd = open("/proc/self/pagemap", O_RDONLY);
-	uint64_t entry = 0;
+	uint64_t pfn;
 
-	if (fd < 0 || pread(fd, &entry, 8, (uintptr_t)ua / page_size * 8) != 8)
-		entry = 0;
-	close(fd);
-	return (entry & PAGEMAP_PFN) * page_size;
+	return read_pfns(ua, &pfn, 1) ? 0 : pfn * page_size;
 }
 
 /*

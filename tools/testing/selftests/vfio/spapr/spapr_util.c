@@ -753,3 +753,23 @@ int in_child(int (*fn)(void *arg), void *arg)
 		die("a child");
 	return -(int)WEXITSTATUS(status);
 }
+
+#define PAGEMAP_PFN	((1UL << 55) - 1)
+
+int read_pfns(const void *ua, uint64_t *pfn, unsigned long n)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	ssize_t bytes = n * sizeof(*pfn);
+	unsigned long i;
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (pread(fd, pfn, bytes, (uintptr_t)ua / page_size * sizeof(*pfn)) !=
+	    bytes)
+		ret = -EIO;
+	close(fd);
+	for (i = 0; !ret && i < n; i++)
+		pfn[i] &= PAGEMAP_PFN;
+	return ret;
+}

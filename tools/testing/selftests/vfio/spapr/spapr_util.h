@@ -146,6 +146,9 @@ struct usage usage_at_rest(void);
  * to: returns the number of faults, 0 if it cannot, or -errno.
  */
 long check_invariants(void);
+
+/* Page frames of the memory from @ua on, in pages of page_size; or -errno. */
+int read_pfns(const void *ua, uint64_t *pfn, unsigned long n);
 long mem_free_kb(void);
 /* Waits up to five seconds for that much memory to be free. */
 long mem_free_kb_settle(long kb);
