@@ -177,21 +177,60 @@ def make_initramfs(spec, path):
 
 # --- QEMU --------------------------------------------------------------------
 
-def command(spec, initrd):
-    machine, devices, words = MACHINES[spec.machine]
+def host(spec, initrd):
+    """All that the host's device tree tells of."""
+    machine, _, words = MACHINES[spec.machine]
     append = ' '.join(w for w in (
         'console=hvc0 printk.devkmsg=on', words, spec.append) if w)
-    cmd = [QEMU, '-M', *machine.split(), '-m', spec.mem, '-nographic', '-net', 'none',
+    cmd = [QEMU, '-M', *machine.split(), '-m', spec.mem, '-net', 'none',
            '-no-reboot', '-kernel', spec.kernel, '-initrd', initrd,
            '-append', append]
     if spec.icount:
         # One virtual nanosecond is one instruction; needs a single CPU.
-        cmd += ['-icount', 'shift=0,sleep=off', '-smp', '1']
-    else:
-        cmd += ['-smp', str(spec.smp)]
+        return cmd + ['-icount', 'shift=0,sleep=off', '-smp', '1']
+    return cmd + ['-smp', str(spec.smp)]
+
+
+# What firmware of real hosts tells of their page sizes: log2, and above it what
+# tlbie calls them. QEMU's does not, and Linux has no huge pages without it.
+RADIX_PAGES = ['c', 'a0000010', '20000015', '4000001e']
+
+
+def has_radix(spec):
+    return MACHINES[spec.machine][0] in ('powernv9', 'powernv10')
+
+
+def device_tree(spec, initrd, path):
+    """The device tree that QEMU makes for a host, completed."""
+    for tool in ('fdtget', 'fdtput'):
+        if not shutil.which(tool):
+            raise Missing(f'{tool}: run tools/testing/powernv/setup')
+    run = subprocess.run(
+        host(spec, initrd) + ['-S', '-display', 'none', '-serial', 'null',
+                              '-monitor', 'stdio'],
+        input=f'dumpdtb {path}\nquit\n', text=True, timeout=120,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        preexec_fn=die_with_parent)
+    if not os.path.exists(path):
+        raise Missing(f'no device tree from QEMU: {run.stdout.strip()[-200:]}')
+    cpus = subprocess.run(['fdtget', '-l', path, '/cpus'], check=True,
+                          stdout=subprocess.PIPE, text=True).stdout.split()
+    for cpu in cpus:
+        if cpu.startswith('PowerPC,'):
+            subprocess.run(['fdtput', '-t', 'x', path, f'/cpus/{cpu}',
+                            'ibm,processor-radix-AP-encodings',
+                            *RADIX_PAGES], check=True)
+
+
+def command(spec, initrd, dtb=''):
+    cmd = host(spec, initrd) + ['-nographic']
+    if dtb:
+        # which has the kernel's words
+        at = cmd.index('-append')
+        cmd[at:at + 2] = ['-dtb', dtb]
     if spec.machine.startswith('pseries'):
         cmd += ['-vga', 'none']     # its firmware image is another package
-    for d in devices if spec.test_devices else []:
+    for d in MACHINES[spec.machine][1] if spec.test_devices else []:
         cmd += device(spec, d)
     return cmd + spec.extra_qemu
 
@@ -334,8 +373,11 @@ def boot_once(spec):
             open(log_path, 'wb') as log:
         initrd = os.path.join(tmp, 'initrd.gz')
         make_initramfs(spec, initrd)
+        dtb = os.path.join(tmp, 'host.dtb') if has_radix(spec) else ''
+        if dtb:
+            device_tree(spec, initrd, dtb)
         proc = subprocess.Popen(
-            command(spec, initrd), stdin=subprocess.DEVNULL,
+            command(spec, initrd, dtb), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             preexec_fn=die_with_parent)
         try:

@@ -1155,6 +1155,35 @@ TEST_F(device, scattered_all_or_none)
 	EXPECT_EQ(0, busy(g, A));
 }
 
+/*
+ * Memory goes on below a memslot, in the process and in the machine, and further
+ * than the guest's addresses do: none of it is the guest's.
+ */
+TEST_F(device, list_below_the_slot)
+{
+	struct guest *g = &self->g;
+	size_t size = SZ_16M;
+	char *buf;
+
+	buf = buf_alloc_huge(size, 24);
+	if (!buf) {
+		size = 2 * SZ_1M;
+		buf = buf_alloc_huge(size, 21);
+	}
+	if (!buf)
+		SKIP(return, "no huge pages on this machine");
+	ASSERT_EQ(0, spapr_register(g->c, buf, size));
+	ASSERT_EQ(0, vm_memory(&g->vm, 2, GUEST_LOW_SIZE, buf + 3 * SZ_1M / 2,
+			       SZ_1M / 2));
+
+	list_set(&g->cpu, 0, 0, GUEST_LOW_SIZE | TCE_RW);
+	list_set(&g->cpu, 0, 1, -SZ_64K | TCE_RW);
+	EXPECT_EQ(H_TOO_HARD, put_list(g, 0, 2));
+	EXPECT_EQ(0, entry(g, 0));
+	EXPECT_EQ(0, entry(g, 1));
+	EXPECT_EQ(0, spapr_unregister(g->c, buf, size));
+}
+
 /* A call that is refused leaves the device as it was. */
 TEST_F(device, dma_after_refusal)
 {

@@ -543,6 +543,33 @@ TEST_F_TIMEOUT(race, unregister, 60)
 	expect_clean_window(_metadata, self);
 }
 
+/*
+ * The guest's memory goes, and other memory of the process comes in its place. A
+ * list that takes several steps is about one of them throughout.
+ */
+static void brawl_memslot(struct thread *t)
+{
+	struct guest *g = t->g;
+	int region = some(t, 2) ? A : B;
+
+	result(t, "no memory", vm_memory(&g->vm, 1, DATA_GPA, g->data, 0), 0);
+	nap(t, 500);
+	result(t, "memory", vm_memory(&g->vm, 1, DATA_GPA, region_ua(g, region),
+				      2 * REGION_SIZE), 0);
+	nap(t, 500);
+}
+
+TEST_F_TIMEOUT(race, memslots, 60)
+{
+	static const struct brawler who[] = {
+		{ brawl_vcpu, true }, { brawl_vcpu, true },
+		{ brawl_vcpu, true }, { brawl_memslot },
+	};
+
+	brawl(_metadata, self, who, 4);
+	expect_clean(_metadata, self);
+}
+
 /* The window goes and comes back, with the group attached all the time or not. */
 static void brawl_window(struct thread *t)
 {
