@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What the TCE hypercalls cost, from guest side to guest side. Not a test. See
- * bench_util.h for what it prints; tools/testing/powernv/bench runs it. With the
- * argument "profile" it is for tools/testing/powernv/profile.
+ * bench_util.h for what it prints. With the argument "profile" it does a few
+ * calls, for a log of each instruction.
  *
  * A guest does many hypercalls in one KVM_RUN; of the time for that, the time
  * for none is subtracted. A hypercall's figure includes the dozen instructions
@@ -177,9 +177,9 @@ static void measure_list(struct guest *g, const char *suffix, uint64_t gpa,
 }
 
 /*
- * For tools/testing/powernv/profile: entries that are put where there was one
- * before, one by one and by lists. Between the words QEMU logs each instruction,
- * which takes it a while to begin.
+ * For a log of each instruction: entries that are put where there was one
+ * before, one by one and by lists. Between the words QEMU is to log, which
+ * takes it a while to begin.
  */
 static void profile_calls(struct guest *g)
 {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What VFIO_SPAPR_TCE_v2_IOMMU costs: instructions, memory, and throughput of
- * several threads. Not a test. See bench_util.h for what it prints;
- * tools/testing/powernv/bench runs it and makes a table.
+ * several threads. Not a test. See bench_util.h for what it prints.
  *
  * Arguments name the parts to run; without any, all do but the threads and the
  * profile. Each part is a process of its own, so none finds what another one
@@ -246,9 +245,9 @@ static void part_regions(void)
 }
 
 /*
- * For tools/testing/powernv/profile: entries that are mapped, and then unmapped,
- * one by one, far from each other, where there was one before. Between the words
- * QEMU logs each instruction, which takes it a while to begin.
+ * For a log of each instruction: entries that are mapped, and then unmapped,
+ * one by one, far from each other, where there was one before. Between the
+ * words QEMU is to log, which takes it a while to begin.
  */
 #define PROFILE_CALLS	6
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * For how long a call keeps a CPU from everybody else. Not a test. See
- * bench_util.h for what it prints, "make latency" runs it.
+ * bench_util.h for what it prints.
  *
  * A thread of real-time priority wakes up by a timer again and again, while
  * another one makes the calls on the same CPU. How late it is, at worst, is for
