@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Composes, builds, boots and tests the patched kernel. Everything that is made
-# lies in build/. "make help" lists the targets and what can be set.
+# lies in build/. "make help" lists what is for daily use and what can be set.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -83,7 +83,8 @@ help:
 	@echo '                  long fuzzing: hours; not for CI'
 	@echo 'make check-base   the same tests on the unpatched base; not for CI'
 	@echo 'make bench        measure against the base: instructions, memory; half an hour'
-	@echo 'make profile      instructions of a map, unmap and H_PUT_TCE, by function'
+	@echo 'make profile      instructions of a map, an unmap, H_PUT_TCE and'
+	@echo '                  H_PUT_TCE_INDIRECT, by function; powernv9 and powernv8'
 	@echo 'make tree         compose build/linux from the base and our files'
 	@echo 'make kernel       build it (build/k64; PAGES=4k: build/k4; DEBUG=...)'
 	@echo 'make kernel-base  build the base (build/kbase)'
@@ -98,7 +99,9 @@ help:
 	@echo 'make stress       everything at once, on 4 CPUs (SEED= SECONDS=)'
 	@echo 'make latency      the longest times without scheduling'
 	@echo 'make check-harness  test the tools that test'
-	@echo 'make lint         checkpatch, sparse, coccinelle, W=1 of gcc and clang'
+	@echo 'make gates        lint, builds and fuzz, as check runs them'
+	@echo 'make lint         checkpatch of files and series, kernel-doc, sparse,'
+	@echo '                  coccinelle, W=1 of gcc and clang, docs'
 	@echo 'make docs         build the documentation (build/docs), no warnings'
 	@echo 'make builds       compile what is ours in six other configurations'
 	@echo 'make fuzz         fuzz index, registry, view and tables on this machine'
@@ -110,7 +113,8 @@ help:
 	@echo 'BASE=FOLDER       an unpacked kernel source as the base'
 	@echo 'PAGES=64k|4k      the page size of the kernel'
 	@echo 'DEBUG=1           on kernels that check themselves: debug (lockdep and'
-	@echo '                  its like), kasan and kcsan; DEBUG=NAME, one of them'
+	@echo '                  its like), kasan and kcsan; with MACHINE, on debug;'
+	@echo '                  DEBUG=NAME, one of them'
 	@echo 'MACHINE=NAME      powernv9, powernv9-hash, powernv8, pseries, pseries8'
 	@echo 'TEST=NAME,...     test programs      FILTER=GLOB,...  test cases'
 	@echo 'DEB_FLAVOUR=NAME  powerpc64le (4 KiB pages), powerpc64le-64k'
@@ -118,6 +122,7 @@ help:
 	@echo 'GUEST=WORD        for the guest of run-qemu, as disable_ddw'
 	@echo 'GDB=WORDS         for gdb, as -ex "break tce_map"'
 	@echo 'TIME=SECONDS      for each fuzzer; 20       FUZZERS=NAME ...'
+	@echo 'JOBS=N            compilers of a kernel, and fuzzers, at a time'
 	@echo 'V=1               show the whole console'
 
 setup:
@@ -276,17 +281,20 @@ PROFILED := $(or $(MACHINE),powernv9 powernv8)
 profile: kernel-64k tests
 	@for m in $(PROFILED); do $(POWERNV)/profile $$m || exit; done
 
-# By option for long; a short run of each is part of check.
-fuzz-abi: kernels tests
-	@$(POWERNV)/boot $(or $(MACHINE),powernv9) --icount --tests spapr_fuzz \
-		--args 'SEED=$(SEED) STEPS=$(STEPS)' --timeout 86400 \
-		--kernel $(OUT_$(or $(PAGES),64k))/vmlinux
+# By option for long; a short run of each is part of check. With a kernel that
+# checks itself they are as patient as check is with the slowest.
+CHOSEN := $(or $(firstword $(ONLY)),64k)
+BOOT_CHOSEN = $(POWERNV)/boot $(or $(MACHINE),powernv9) --timeout 86400 \
+	--kernel $(OUT_$(CHOSEN))/vmlinux \
+	$(if $(DEBUG),--quiet 1800 --test-timeout 2160)
+fuzz-abi: kernel-$(CHOSEN) tests
+	@$(BOOT_CHOSEN) --icount --tests spapr_fuzz \
+		--args 'SEED=$(SEED) STEPS=$(STEPS)'
 
-stress: kernels tests
-	@$(POWERNV)/boot $(or $(MACHINE),powernv9) --smp 4 \
-		--tests spapr_stress_race --extra-append loglevel=6 \
-		--args 'SEED=$(SEED) SECONDS=$(SECONDS)' --timeout 86400 \
-		--kernel $(OUT_$(or $(PAGES),64k))/vmlinux
+stress: kernel-$(CHOSEN) tests
+	@$(BOOT_CHOSEN) --smp 4 --tests spapr_stress_race \
+		--extra-append 'loglevel=6$(if $(DEBUG), watchdog_thresh=60)' \
+		--args 'SEED=$(SEED) SECONDS=$(SECONDS)'
 
 latency: kernel-64k tests
 	@for m in powernv9 powernv8; do echo $$m; \
