@@ -734,7 +734,7 @@ long kvm_spapr_tce_attach_iommu_group(struct kvm *kvm, int tablefd,
 	mutex_unlock(&liobn_mutex);
 
 	iommu_tce_table_put(tbl);
-	if (stale)
+	if (stale || !list_empty(&gone))
 		synchronize_hypercalls(kvm);
 	free_stale(stale);
 	clear_and_put(&gone);
@@ -766,7 +766,7 @@ void kvm_spapr_tce_release_iommu_group(struct kvm *kvm, struct iommu_group *grp)
 	}
 	mutex_unlock(&liobn_mutex);
 
-	if (stale)
+	if (stale || !list_empty(&gone))
 		synchronize_hypercalls(kvm);
 	free_stale(stale);
 	clear_and_put(&gone);
@@ -794,7 +794,7 @@ static const struct liobn_tables *tables_of(const struct kvmppc_liobn *l)
 }
 
 /**
- * struct put - what a guest's list is for one hardware table
+ * struct liobn_put - what a guest's list is for one hardware table
  * @l: the guest's table
  * @list: the guest's list, translated
  * @tbl: the hardware table
@@ -804,7 +804,7 @@ static const struct liobn_tables *tables_of(const struct kvmppc_liobn *l)
  *
  * It is written in pieces, for it may be long.
  */
-struct put {
+struct liobn_put {
 	const struct kvmppc_liobn *l;
 	struct liobn_list *list;
 	struct iommu_table *tbl;
@@ -813,12 +813,12 @@ struct put {
 	unsigned long nr;
 };
 
-static struct put put_of(const struct kvmppc_liobn *l, struct iommu_table *tbl,
-			 unsigned long first, unsigned long nr,
-			 struct liobn_list *list)
+static struct liobn_put put_of(const struct kvmppc_liobn *l,
+			       struct iommu_table *tbl, unsigned long first,
+			       unsigned long nr, struct liobn_list *list)
 {
 	unsigned int shift = liobn_sub_shift(l, tbl);
-	struct put put = {
+	struct liobn_put put = {
 		.l	= l,
 		.list	= list,
 		.tbl	= tbl,
@@ -831,7 +831,7 @@ static struct put put_of(const struct kvmppc_liobn *l, struct iommu_table *tbl,
 }
 
 /* The next entries, at most @end, of a chunk: from the @i'th on. */
-static struct tce_list next_piece(const struct put *put, unsigned long i,
+static struct tce_list next_piece(const struct liobn_put *put, unsigned long i,
 				  unsigned long end)
 {
 	struct tce_list piece = {
@@ -850,7 +850,8 @@ static struct tce_list next_piece(const struct put *put, unsigned long i,
 }
 
 /* Uncount entries @i to @end - 1. */
-static void release(const struct put *put, unsigned long i, unsigned long end)
+static void release(const struct liobn_put *put, unsigned long i,
+		    unsigned long end)
 {
 	while (i < end) {
 		struct tce_list piece = next_piece(put, i, end);
@@ -864,12 +865,15 @@ static void release(const struct put *put, unsigned long i, unsigned long end)
 }
 
 /* Count all entries, or none. */
-static bool hold(const struct put *put)
+static bool hold(const struct liobn_put *put)
 {
+	bool large = put->tbl->it_page_shift > PAGE_SHIFT;
 	unsigned long i = 0;
 
 	while (i < put->nr) {
-		struct tce_list piece = next_piece(put, i, put->nr);
+		/* Whether a large page is contiguous takes long to find out. */
+		unsigned long end = large ? i + 1 : put->nr;
+		struct tce_list piece = next_piece(put, i, end);
 		bool ok;
 
 		rcu_read_lock();
@@ -887,7 +891,7 @@ static bool hold(const struct put *put)
 }
 
 /* Have what it takes to write a list to one table. */
-static long prepare_table(const struct put *put)
+static long prepare_table(const struct liobn_put *put)
 {
 	if (!hold(put)) {
 		trace_spapr_tce_too_hard(put->l->number,
@@ -908,7 +912,7 @@ static long prepare_tables(const struct kvmppc_liobn *l,
 			   unsigned long first, unsigned long nr,
 			   struct liobn_list *list)
 {
-	struct put put;
+	struct liobn_put put;
 	unsigned int i;
 	long ret;
 
@@ -932,7 +936,7 @@ static long prepare_tables(const struct kvmppc_liobn *l,
  * hypervisor below this one refused; a window that is being removed is as good
  * as written.
  */
-static bool commit_chunk(const struct put *put, unsigned long i,
+static bool commit_chunk(const struct liobn_put *put, unsigned long i,
 			 unsigned long end, struct tce_dense **spare)
 {
 	struct tce_try try;
@@ -957,7 +961,7 @@ static bool commit_chunk(const struct put *put, unsigned long i,
 }
 
 /* Write a prepared list to one table; returns as commit_chunk(). */
-static bool commit_table(const struct put *put)
+static bool commit_table(const struct liobn_put *put)
 {
 	struct tce_dense *spare = NULL;
 	struct tce_batch batch;
@@ -1007,7 +1011,7 @@ static long commit(struct kvmppc_liobn *l, const struct liobn_tables *tables,
 
 	lock_entries(l, index, nr);
 	for (i = 0; tables && i < tables->nr; i++) {
-		struct put put = put_of(l, tables->tbl[i], first, nr, list);
+		struct liobn_put put = put_of(l, tables->tbl[i], first, nr, list);
 
 		ok &= commit_table(&put);
 	}
@@ -1176,25 +1180,29 @@ out:
 }
 EXPORT_SYMBOL_GPL(kvmppc_h_put_tce);
 
-/* As liobn_put_list(), and -ENOENT if the list is not in registered memory. */
-static int put_registered_list(struct kvmppc_liobn *l, unsigned long first,
-			       unsigned long tce_list, unsigned long nr,
-			       struct liobn_list *list)
+/* Copy a guest's list, as it is now: memory may be another than is registered. */
+static bool copy_list(struct kvmppc_liobn *l, unsigned long tce_list,
+		      unsigned long nr, struct liobn_list *list)
 {
-	const struct liobn_tables *tables = tables_of(l);
-	struct kvm_memslots *slots = list->slots;
-	struct mm_iommu_region *region;
-	const __be64 *tces;
-	int ret = -ENOENT;
+	if (!kvm_read_guest(l->kvm, tce_list, list->tce,
+			    nr * sizeof(list->tce[0])))
+		return true;
+
+	trace_spapr_tce_too_hard(l->number, SPAPR_TCE_LIST_UNREADABLE);
+
+	return false;
+}
+
+/* As liobn_put_list(), for a copied list. */
+static int try_put_list(struct kvmppc_liobn *l, unsigned long first,
+			unsigned long nr, struct liobn_list *list)
+{
+	int ret;
 
 	rcu_read_lock();
 	preempt_disable();
-	tces = liobn_find_list(slots, tables, tce_list, &region);
-	if (tces) {
-		ret = liobn_put_list(l, slots, tables, first, nr, tces, list,
-				     false);
-		mm_iommu_drop(region, 1);
-	}
+	ret = liobn_put_list(l, list->slots, tables_of(l), first, nr,
+			     (__be64 *)list->tce, list, false);
 	preempt_enable();
 	rcu_read_unlock();
 	wake_up_lockers(l);
@@ -1202,13 +1210,12 @@ static int put_registered_list(struct kvmppc_liobn *l, unsigned long first,
 	return ret;
 }
 
-/* Copy the guest's list, once, and write what it says. */
+/* Copy the guest's list and write what it says. */
 static long copy_and_put(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 			 unsigned long first, unsigned long tce_list,
 			 unsigned long nr)
 {
 	struct liobn_list *list = list_of(vcpu);
-	__be64 *tces;
 	int ret;
 
 	if (!list)
@@ -1216,19 +1223,19 @@ static long copy_and_put(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 
 	/* One set for all of it: another may lack what was found in this one. */
 	list->slots = kvm_memslots(l->kvm);
-	ret = put_registered_list(l, first, tce_list, nr, list);
+	if (!copy_list(l, tce_list, nr, list))
+		return H_TOO_HARD;
+
+	ret = try_put_list(l, first, nr, list);
 	if (!ret)
 		return H_SUCCESS;
 
-	/* What is refused is looked at again, to tell why. */
-	tces = (__be64 *)list->tce;
-	if (ret != -EAGAIN &&
-	    kvm_read_guest(l->kvm, tce_list, tces, nr * sizeof(*tces))) {
-		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_LIST_UNREADABLE);
+	/* What is refused is copied and looked at again, to tell why. */
+	if (ret != -EAGAIN && !copy_list(l, tce_list, nr, list))
 		return H_TOO_HARD;
-	}
+
 	if (ret != -EAGAIN &&
-	    !liobn_read_list(l, list->slots, tces, nr, list)) {
+	    !liobn_read_list(l, list->slots, (__be64 *)list->tce, nr, list)) {
 		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_NOT_GUEST_MEMORY);
 		return H_TOO_HARD;
 	}

@@ -87,7 +87,7 @@ struct liobn_lock_word {
  * @nr_nodes: elements of @node
  * @node: pages of the table, from when they are first needed
  *
- * All but @attachments and @next may be read in real mode.
+ * All but @attachments and @wait may be read in real mode.
  */
 struct kvmppc_liobn {
 	struct list_head next;

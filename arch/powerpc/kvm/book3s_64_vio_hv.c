@@ -15,12 +15,13 @@
  *  - Interrupts are off, and the CPU may be a secondary thread, which is offline
  *    for Linux. Nothing sleeps, or allocates or frees, or schedules, or prints.
  *  - Nobody waits: a lock that is taken means H_TOO_HARD, and no loop is longer
- *    than a list, 512 entries, is. Those who wait for a lock held here don't
- *    wait for long, and are not woken.
+ *    than a list, 512 entries of the guest's, or a chunk, 1024 of a hardware
+ *    table. Those who wait for a lock held here don't wait for long, and are not
+ *    woken.
  *  - No tracing and no instrumentation: built without ftrace, KCOV, UBSAN, gcov
  *    and the stack protector, and without KCSAN in a kernel that runs on POWER8,
- *    see the Makefile, which also checks the functions that are called against a
- *    list. KASAN finds itself off: it needs the radix MMU.
+ *    see the Makefile. Makefile.postlink checks the functions that are called
+ *    against a list. KASAN finds itself off: it needs the radix MMU.
  *  - RCU does not watch this CPU, and SRCU is not called from here: the thread
  *    that enters the guest for the whole core is in read-side sections of
  *    kvm->srcu and of tce_real_mode_srcu until all threads have left it, see
@@ -135,6 +136,33 @@ long kvmppc_rm_h_put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 	return finish(vcpu, ret);
 }
 
+/*
+ * Where a list is in memory, with an entry of its region counted; NULL if it is
+ * not in registered memory. The guest may write to it meanwhile. It is what was
+ * registered, even if the process has put other memory in its place since.
+ */
+static const __be64 *find_list(struct kvm_memslots *slots,
+			       const struct liobn_tables *tables,
+			       unsigned long tce_list,
+			       struct mm_iommu_region **region)
+{
+	const struct kvm_memory_slot *slot;
+	unsigned long ua;
+
+	/* It is by a table's owner that memory is found. */
+	if (!tables)
+		return NULL;
+
+	slot = __gfn_to_memslot(slots, tce_list >> PAGE_SHIFT);
+	if (!slot || slot->flags & KVM_MEMSLOT_INVALID)
+		return NULL;
+
+	ua = __gfn_to_hva_memslot(slot, tce_list >> PAGE_SHIFT) |
+	     (tce_list & ~PAGE_MASK);
+
+	return tce_rm_memory(tables->tbl[0], ua, region);
+}
+
 static long put_list(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 		     unsigned long first, unsigned long tce_list,
 		     unsigned long nr)
@@ -149,7 +177,7 @@ static long put_list(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 	if (!list)
 		return H_TOO_HARD;
 
-	tces = liobn_find_list(slots, tables, tce_list, &region);
+	tces = find_list(slots, tables, tce_list, &region);
 	if (!tces)
 		return H_TOO_HARD;
 

@@ -296,38 +296,6 @@ static inline bool liobn_try_stuff(struct kvmppc_liobn *l,
 }
 
 /**
- * liobn_find_list - where a list is in memory
- * @slots: the memslots of the VM
- * @tables: hardware tables of the LIOBN, or NULL
- * @tce_list: guest address of the list
- * @region: where the region goes, of which an entry is counted
- *
- * Context: Real mode, or in rcu_read_lock().
- * Return: the list, which the guest may write to meanwhile; NULL if it is not in
- *	   registered memory.
- */
-static inline const __be64 *
-liobn_find_list(struct kvm_memslots *slots, const struct liobn_tables *tables,
-		unsigned long tce_list, struct mm_iommu_region **region)
-{
-	const struct kvm_memory_slot *slot;
-	unsigned long ua;
-
-	/* It is by a table's owner that memory is found. */
-	if (!tables)
-		return NULL;
-
-	slot = __gfn_to_memslot(slots, tce_list >> PAGE_SHIFT);
-	if (!slot || slot->flags & KVM_MEMSLOT_INVALID)
-		return NULL;
-
-	ua = __gfn_to_hva_memslot(slot, tce_list >> PAGE_SHIFT) |
-	     (tce_list & ~PAGE_MASK);
-
-	return tce_rm_memory(tables->tbl[0], ua, region);
-}
-
-/**
  * liobn_is_simple - can liobn_hold_list() do a list
  * @l: the LIOBN
  * @tables: its hardware tables, or NULL
@@ -383,7 +351,7 @@ static inline bool liobn_try_list(struct kvmppc_liobn *l,
  * @tables: its hardware tables, or NULL
  * @first: first entry: bus address >> page shift; the range is in the table
  * @nr: how many, 1 to TCE_LIST_MAX
- * @tces: the list, which is read once; it may be @list->tce
+ * @tces: the list, which is read once; in virtual mode it is @list->tce
  * @list: where it goes
  * @real_mode: in real mode
  *
@@ -400,6 +368,7 @@ static inline int liobn_put_list(struct kvmppc_liobn *l,
 				 bool real_mode)
 {
 	struct tce_list hw = { .ua = list->ua, .tce = list->hw_tce };
+	bool large = false;
 	unsigned int shift;
 
 	if (tables) {
@@ -408,17 +377,18 @@ static inline int liobn_put_list(struct kvmppc_liobn *l,
 		hw.entry = first << shift;
 		hw.nr = nr << shift;
 		/* Whether large pages are contiguous takes long to find out. */
-		if (real_mode && hw.tbl->it_page_shift > PAGE_SHIFT)
+		large = hw.tbl->it_page_shift > PAGE_SHIFT;
+		if (large && real_mode)
 			return -EAGAIN;
 	}
 
-	if (liobn_is_simple(l, tables)) {
+	if (liobn_is_simple(l, tables) && !large) {
 		if (!liobn_hold_list(l, slots, tces, list, &hw))
 			return -EINVAL;
 	} else {
 		if (!liobn_read_list(l, slots, tces, nr, list))
 			return -EINVAL;
-		if (tables && (tables->nr > 1 || hw.nr > TCE_TRY_MAX))
+		if (tables && (tables->nr > 1 || large || hw.nr > TCE_TRY_MAX))
 			return -EAGAIN;
 		if (tables) {
 			liobn_expand(l, slots, list, shift, 0, hw.nr);

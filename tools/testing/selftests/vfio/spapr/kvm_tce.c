@@ -1184,6 +1184,56 @@ TEST_F(device, list_below_the_slot)
 	EXPECT_EQ(0, spapr_unregister(g->c, buf, size));
 }
 
+/*
+ * The process has put other memory in the place of a list that was registered:
+ * the guest's list is what the guest sees.
+ */
+TEST_F(device, list_is_what_the_guest_sees)
+{
+	struct guest *g = &self->g;
+	char *page = (char *)((uintptr_t)g->cpu.list & -page_size), *copy;
+
+	if (variant->mmu == HASH && guest_has_real_mode())
+		SKIP(return, "real mode reads what was registered");
+	list_set(&g->cpu, 0, 0, gpa(A, 0) | TCE_RW);
+	ASSERT_EQ(H_SUCCESS, put_list(g, 0, 1));
+	EXPECT_EQ(gpa(A, 0) | TCE_RW, entry(g, 0));
+
+	copy = malloc(page_size);
+	ASSERT_NE(NULL, copy);
+	memcpy(copy, page, page_size);
+	ASSERT_EQ(page, mmap(page, page_size, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	memcpy(page, copy, page_size);
+	free(copy);
+	list_set(&g->cpu, 0, 0, gpa(B, 0) | TCE_RW);
+	ASSERT_EQ(H_SUCCESS, put_list(g, 0, 1));
+	EXPECT_EQ(gpa(B, 0) | TCE_RW, entry(g, 0));
+	EXPECT_EQ(READ_WRITE, reach(self, 0, B, 0));
+}
+
+/* Address 0 of the process is memory as any other. */
+TEST_F(device, address_zero)
+{
+	struct guest *g = &self->g;
+	void *zero = mmap(NULL, SZ_64K, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	int i;
+
+	if (zero == MAP_FAILED)
+		SKIP(return, "nothing can be mapped at address 0");
+	ASSERT_EQ(0, spapr_register(g->c, zero, SZ_64K));
+	ASSERT_EQ(0, vm_memory(&g->vm, 2, GUEST_LOW_SIZE, zero, SZ_64K));
+	for (i = 0; i < 3; i++)
+		EXPECT_EQ(H_SUCCESS, put(g, 0, GUEST_LOW_SIZE | TCE_RW));
+	EXPECT_EQ(-EBUSY, spapr_unregister(g->c, zero, SZ_64K));
+	EXPECT_EQ(H_SUCCESS, put(g, 0, gpa(A, 0) | TCE_RW));
+	EXPECT_EQ(0, spapr_unregister(g->c, zero, SZ_64K));
+	EXPECT_EQ(H_SUCCESS, put(g, 0, 0));
+	ASSERT_EQ(0, vm_memory(&g->vm, 2, GUEST_LOW_SIZE, zero, 0));
+	munmap(zero, SZ_64K);
+}
+
 /* A call that is refused leaves the device as it was. */
 TEST_F(device, dma_after_refusal)
 {
