@@ -255,7 +255,8 @@ static __always_inline unsigned long tce_chunk_add_used(unsigned long value,
  * @value: in: what the chunk's word says; out: what it has to say
  * @i: the entry, in its chunk
  * @ua: userspace address that it is to be mapped to
- * @old: where goes the address that it is mapped to, 0 if it is not
+ * @old: where goes the address that it is mapped to, with TCE_DENSE_MAPPED; 0
+ *	 if it is not mapped
  *
  * As tce_chunk_map(), for what is done most.
  *
@@ -281,7 +282,7 @@ static __always_inline bool tce_chunk_run_one(const struct tce_view *view,
 		last = i;
 		base = ua;
 	} else if (i - first <= last - first) {
-		*old = here;
+		*old = here | TCE_DENSE_MAPPED;
 		if (here == ua)
 			return true;
 		if (first != last)

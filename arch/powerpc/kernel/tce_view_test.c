@@ -299,7 +299,8 @@ static void view_test_run_one(struct kunit *test)
 	prandom_seed_state(&rnd, 4711);
 	for (step = 0; step < NR_STEPS; step++) {
 		unsigned int first = prandom_u32_state(&rnd) % 1000;
-		unsigned long base = (1UL << 40) + ((unsigned long)first << 16);
+		unsigned long start = step % 5 ? 1UL << 40 : 0;
+		unsigned long base = start + ((unsigned long)first << 16);
 		struct tce_piece piece = { first, 1 + step % 8, base };
 		unsigned long value, new, old, was = 0;
 		bool fits;
@@ -308,11 +309,13 @@ static void view_test_run_one(struct kunit *test)
 		piece.first = first + prandom_u32_state(&rnd) % 16;
 		piece.first -= min(piece.first, 4U);
 		piece.nr = 1;
-		piece.ua = (1UL << 40) + ((unsigned long)piece.first << 16);
+		piece.ua = start + ((unsigned long)piece.first << 16);
 		if (step % 3 == 0)
 			piece.ua += 1UL << 16;
 
-		if (!tce_chunk_get(view, value, piece.first, &was))
+		if (tce_chunk_get(view, value, piece.first, &was))
+			was |= TCE_DENSE_MAPPED;
+		else
 			was = 0;
 		fits = !tce_chunk_map_needs_dense(view, value, &piece);
 		new = value;

@@ -255,7 +255,7 @@ static void check_run_one(const struct chunk *chunk, unsigned long value,
 
 	require(!tce_chunk_map_needs_dense(&view, value, piece));
 	require(one == tce_chunk_map(&view, value, piece, &none) && !none);
-	require(old == (was == UNMAPPED ? 0 : was));
+	require(old == (was == UNMAPPED ? 0 : was | TCE_DENSE_MAPPED));
 }
 
 /* As hypercalls do: an entry says by either bit that it is mapped. */
