@@ -59,6 +59,9 @@
 /* Levels for so many entries are had without giving way. */
 #define TCE_GROW_ENTRIES	65536UL
 
+/* So many pages are seen to be contiguous without giving way. */
+#define TCE_LOOK_PAGES		65536UL
+
 /* Up to so many entries, try to change them at once; runs on the stack. */
 #define TCE_FEW		16UL
 
@@ -116,7 +119,8 @@ int tce_owner_take(struct iommu_table *tbl, struct mm_struct *mm,
 
 	mmgrab(mm);
 	owner->mm = mm;
-	tbl->it_owner = owner;
+	/* KVM may know the table already, see tce_owner_mm(). */
+	smp_store_release(&tbl->it_owner, owner);
 	tce_check_add(tbl);
 	tce_debugfs_add(tbl);
 	trace_spapr_tce_window_create(tbl);
@@ -135,7 +139,7 @@ EXPORT_SYMBOL_GPL(tce_owner_take);
  */
 struct mm_struct *tce_owner_mm(const struct iommu_table *tbl)
 {
-	const struct tce_owner *owner = tbl->it_owner;
+	const struct tce_owner *owner = READ_ONCE(tbl->it_owner);
 
 	return owner && owner->registry ? owner->mm : NULL;
 }
@@ -185,6 +189,7 @@ static void drop_range(struct iommu_table *tbl, unsigned long ua,
 		rcu_read_unlock();
 		ua += n << tbl->it_page_shift;
 		nr -= n;
+		cond_resched();
 	}
 }
 
@@ -204,19 +209,22 @@ static bool is_contiguous(const struct iommu_table *tbl,
 			  unsigned long ua, unsigned long nr)
 {
 	struct tce_run runs[TCE_RUNS] __uninitialized;
+	unsigned long most;
 
 	if (tbl->it_page_shift <= PAGE_SHIFT)
 		return true;
 
+	most = max(1UL, TCE_LOOK_PAGES >> (tbl->it_page_shift - PAGE_SHIFT));
 	while (nr) {
 		unsigned int nr_runs = TCE_RUNS;
-		long n = mm_iommu_translate(region, ua, tbl->it_page_shift, nr,
-					    runs, &nr_runs);
+		long n = mm_iommu_translate(region, ua, tbl->it_page_shift,
+					    min(nr, most), runs, &nr_runs);
 
 		if (n < 0)
 			return false;
 		ua += n << tbl->it_page_shift;
 		nr -= n;
+		cond_resched();
 	}
 
 	return true;
@@ -283,6 +291,23 @@ static int hold(struct iommu_table *tbl, unsigned long ua, unsigned long nr,
 
 /* Memory */
 
+static int grow_levels(struct iommu_table *tbl, unsigned long entry,
+		       unsigned long nr)
+{
+	unsigned long n;
+	int ret;
+
+	for (; tbl->it_ops->grow && nr; nr -= n, entry += n) {
+		n = min(nr, TCE_GROW_ENTRIES);
+		ret = tbl->it_ops->grow(tbl, entry, n);
+		if (ret)
+			return ret;
+		cond_resched();
+	}
+
+	return 0;
+}
+
 /**
  * tce_grow - have all that it takes to write entries
  * @tbl: the table, of an owner with registered memory
@@ -294,7 +319,7 @@ static int hold(struct iommu_table *tbl, unsigned long ua, unsigned long nr,
  */
 int tce_grow(struct iommu_table *tbl, unsigned long entry, unsigned long nr)
 {
-	unsigned long chunk, last = chunk_of(tbl, entry + nr - 1), n;
+	unsigned long chunk, last = chunk_of(tbl, entry + nr - 1);
 	int ret;
 
 	for (chunk = chunk_of(tbl, entry); chunk <= last; chunk++) {
@@ -304,15 +329,7 @@ int tce_grow(struct iommu_table *tbl, unsigned long entry, unsigned long nr)
 		cond_resched();
 	}
 
-	for (; tbl->it_ops->grow && nr; nr -= n, entry += n) {
-		n = min(nr, TCE_GROW_ENTRIES);
-		ret = tbl->it_ops->grow(tbl, entry, n);
-		if (ret)
-			return ret;
-		cond_resched();
-	}
-
-	return 0;
+	return grow_levels(tbl, entry, nr);
 }
 EXPORT_SYMBOL_GPL(tce_grow);
 
@@ -531,6 +548,31 @@ static struct mm_iommu_region *region_of(struct tce_batch *batch,
 	return batch->new_region;
 }
 
+/*
+ * Translate what is counted. Where an IOMMU page of it begins is all there is to
+ * find out: that it is contiguous was seen before it was counted, and takes long
+ * to see again where each page has a word.
+ */
+static long translate_counted(const struct mm_iommu_region *region,
+			      unsigned long ua, unsigned int page_shift,
+			      unsigned long nr, struct tce_run *runs,
+			      unsigned int *nr_runs)
+{
+	unsigned int i;
+
+	if (page_shift <= PAGE_SHIFT || region->nr_runs)
+		return mm_iommu_translate(region, ua, page_shift, nr, runs,
+					  nr_runs);
+
+	*nr_runs = min(nr, *nr_runs);
+	for (i = 0; i < *nr_runs; i++, ua += 1UL << page_shift) {
+		runs[i].hpa = mm_iommu_hpa(region, ua);
+		runs[i].entries = 1;
+	}
+
+	return i;
+}
+
 /* Write the TCEs of counted addresses; the chunk is locked. */
 static int write_tces(struct tce_batch *batch, unsigned long entry,
 		      unsigned long nr, unsigned long ua, unsigned long perm)
@@ -544,9 +586,9 @@ static int write_tces(struct tce_batch *batch, unsigned long entry,
 	while (nr) {
 		struct mm_iommu_region *region = region_of(batch, ua);
 		unsigned int nr_runs = TCE_RUNS;
-		long n = mm_iommu_translate(region, ua, tbl->it_page_shift,
-					    entries_in(tbl, region, ua, nr),
-					    runs, &nr_runs);
+		long n = translate_counted(region, ua, tbl->it_page_shift,
+					   entries_in(tbl, region, ua, nr),
+					   runs, &nr_runs);
 
 		if (n < 0)
 			return n;
@@ -925,10 +967,13 @@ static int pinned_write(struct iommu_table *tbl, unsigned long entry,
 				tbl->it_ops->clear_run(tbl, entry + i, 1);
 				pinned_kill(tbl, entry + i, 1);
 				unpin_tce(new);
+				cond_resched();
 			}
 			return ret;
 		}
 		tces[i] = old;
+		if (!(i % TCE_PINNED_BATCH))
+			cond_resched();
 	}
 
 	return 0;
@@ -953,8 +998,7 @@ static int map_pinned(struct iommu_table *tbl, unsigned long entry,
 		cond_resched();
 	}
 
-	if (tbl->it_ops->grow)
-		ret = tbl->it_ops->grow(tbl, entry, nr);
+	ret = grow_levels(tbl, entry, nr);
 	if (ret)
 		goto unpin;
 
@@ -969,8 +1013,11 @@ static int map_pinned(struct iommu_table *tbl, unsigned long entry,
 
 unpin:
 	/* What is in there now is what was mapped before, or was not used. */
-	for (i = 0; i < pinned; i++)
+	for (i = 0; i < pinned; i++) {
 		unpin_tce(tces[i]);
+		if (!(i % TCE_PINNED_BATCH))
+			cond_resched();
+	}
 	kvfree(tces);
 
 	return ret;

@@ -346,9 +346,13 @@ static bool find_large(struct tce_walk *w, unsigned long ua,
 	unsigned int nr_runs = 1, shift = w->list->tbl->it_page_shift;
 	struct tce_run whole;
 
-	if (ua & ((1UL << shift) - 1) ||
-	    mm_iommu_end(w->region) - ua < 1UL << shift ||
-	    mm_iommu_translate(w->region, ua, shift, 1, &whole, &nr_runs) != 1)
+	/* What is counted was seen to be whole; to see that may take long. */
+	if (!w->hold)
+		whole.hpa = mm_iommu_hpa(w->region, ua);
+	else if (ua & ((1UL << shift) - 1) ||
+		 mm_iommu_end(w->region) - ua < 1UL << shift ||
+		 mm_iommu_translate(w->region, ua, shift, 1, &whole,
+				    &nr_runs) != 1)
 		return false;
 
 	run->ua = ua;

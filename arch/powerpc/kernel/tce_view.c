@@ -140,13 +140,14 @@ static void node_destroy(struct tce_view *view, struct tce_node *node,
 	}
 
 	node_free(view, node);
+	cond_resched();
 }
 
 /**
  * tce_view_destroy - free all that a view has
  * @view: the view; nobody uses it any more
  *
- * Context: Any.
+ * Context: May sleep.
  */
 void tce_view_destroy(struct tce_view *view)
 {

@@ -188,8 +188,10 @@ static void blocks_free(u64 **blocks, unsigned long nr_words)
 {
 	unsigned long i;
 
-	for (i = 0; i < nr_blocks(nr_words); i++)
+	for (i = 0; i < nr_blocks(nr_words); i++) {
 		block_free(blocks, nr_words, i);
+		cond_resched();
+	}
 	kfree(blocks);
 }
 
@@ -615,6 +617,9 @@ void mm_iommu_let_go(struct mm_iommu_region *region)
 	} else if (!try_give_up(region)) {
 		region->refs = 0;
 		list_add(&region->idle, &registry->idle);
+		/* Who uncounts the last entry sees it there, or else this does. */
+		smp_mb();
+		try_give_up(region);
 	}
 	mutex_unlock(&registry->lock);
 	trace_spapr_tce_unregister(ua, nr_pages, 0);
@@ -633,6 +638,7 @@ void mm_iommu_reap(struct mm_struct *mm)
 {
 	struct mm_iommu *registry = READ_ONCE(mm->context.mm_iommu);
 
+	smp_mb(); /* with the one in mm_iommu_let_go() */
 	if (!registry || list_empty_careful(&registry->idle))
 		return;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Index of preregistered regions by userspace address.
+ * Index of registered regions by userspace address.
  *
  * A sorted array of leaves, each a sorted array of ranges: a lookup is two
  * binary searches. Readers take no lock and never wait or retry, for they

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Index of preregistered regions by userspace address.
+ * Index of registered regions by userspace address.
  *
  * Kept apart from the registry so that it can be built and tortured outside
  * the kernel: it knows address ranges and opaque items, nothing of memory.

@@ -460,10 +460,13 @@ static struct iommu_table *kernel_table(struct iommu_table_group *table_group)
 {
 	struct iommu_table *tbl;
 
-	/* What a process owns may be removed at any time. */
+	/*
+	 * What a process owns, or owned, may be removed at any time. The
+	 * kernel's tables, and no others, have a bitmap of what is in use.
+	 */
 	rcu_read_lock();
 	tbl = READ_ONCE(table_group->tables[0]);
-	if (tbl && tbl->it_owner)
+	if (tbl && !tbl->it_map)
 		tbl = NULL;
 	rcu_read_unlock();
 

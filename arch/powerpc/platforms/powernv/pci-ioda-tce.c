@@ -308,13 +308,14 @@ static void free_levels(struct iommu_table *tbl, __be64 *table,
 	}
 
 	kfree(table);
+	cond_resched();
 }
 
 /**
  * pnv_tce_table_free - free all levels of a table
  * @tbl: the table; no window has it any more
  *
- * Context: Any.
+ * Context: May sleep.
  */
 void pnv_tce_table_free(struct iommu_table *tbl)
 {
@@ -636,6 +637,7 @@ static unsigned long levels_allocated(const struct iommu_table *tbl,
 			bytes += levels_allocated(tbl, level_of(entry),
 						  level - 1);
 	}
+	cond_resched();
 
 	return bytes;
 }
