@@ -11,8 +11,9 @@
  * nothing any more. Windows are charged by the most that their tables can
  * grow to.
  *
- * v1: there is one group and one window. ENABLE charges the size of the window,
- * which bounds what MAP can pin.
+ * v1: there is one group and one window. ENABLE charges the size of the window.
+ * MAP pins a page for each entry, so what it pins can be more, by the ratio of
+ * the kernel's page to the window's.
  *
  * The window that a process finds without asking for one, at bus address 0 with
  * 4 KiB pages, is created when something is first mapped or created, so that
