@@ -31,7 +31,7 @@ DEBUG ?=
 MACHINE ?=
 TEST ?=
 FILTER ?=
-GUEST ?=
+WORDS ?=
 GDB ?=
 DEB_FLAVOUR ?= powerpc64le
 DEB_VERSION ?= $(or $(if $(BASE),$(BASE_VERSION)),6.12)
@@ -77,7 +77,7 @@ CHECK_ARGS := $(if $(MACHINE),--machine $(MACHINE)) \
 help:
 	@echo 'make run          boot a POWER9 host and show the main job at work'
 	@echo 'make run-qemu     a KVM guest with a passed-through network card'
-	@echo 'make run-dpdk     DPDK sends packets, on a kernel with 4 KiB pages'
+	@echo 'make run-dpdk     DPDK sends packets (4 KiB pages; 64 KiB with WORDS=hugepages)'
 	@echo 'make check        all tests, clients and gates, on POWER8 and POWER9'
 	@echo 'make check-long   the same, on all kernels that check themselves, and'
 	@echo '                  long fuzzing: hours; not for CI'
@@ -119,7 +119,7 @@ help:
 	@echo 'TEST=NAME,...     test programs      FILTER=GLOB,...  test cases'
 	@echo 'DEB_FLAVOUR=NAME  powerpc64le (4 KiB pages), powerpc64le-64k'
 	@echo 'SEED=N STEPS=N SECONDS=N   for fuzz-abi and stress'
-	@echo 'GUEST=WORD        for the guest of run-qemu, as disable_ddw'
+	@echo 'WORDS=WORD        run-qemu: for the guest, as disable_ddw; run-dpdk: hugepages'
 	@echo 'GDB=WORDS         for gdb, as -ex "break tce_map"'
 	@echo 'TIME=SECONDS      for each fuzzer; 20       FUZZERS=NAME ...'
 	@echo 'JOBS=N            compilers of a kernel, and fuzzers, at a time'
@@ -246,11 +246,11 @@ gdb: kernel-gdb tests
 run-qemu run-dpdk: run-%: client-setup
 	@$(POWERNV)/client $* $(or $(MACHINE),powernv9) \
 		--kernel $(CLIENT_KERNEL)/vmlinux \
-		$(if $(GUEST),--guest-append '$(GUEST)') $(if $(V),--verbose)
+		$(if $(WORDS),--words '$(WORDS)') $(if $(V),--verbose)
 run-qemu: CLIENT_KERNEL := $(OUT_64k)
 run-qemu: kernel-64k
-run-dpdk: CLIENT_KERNEL := $(OUT_4k)
-run-dpdk: kernel-4k
+run-dpdk: CLIENT_KERNEL := $(if $(WORDS),$(OUT_64k),$(OUT_4k))
+run-dpdk: $(if $(WORDS),kernel-64k,kernel-4k)
 
 client-setup:
 	@$(POWERNV)/setup --client

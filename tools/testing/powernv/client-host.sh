@@ -7,7 +7,7 @@
 # has worked for the client.
 #
 # client-host.sh qemu [WORD...]    words for the guest's kernel
-# client-host.sh dpdk
+# client-host.sh dpdk [hugepages]
 ROOT=/tmp/root
 DISK=/dev/nvme0n1
 VENDOR=0x8086
@@ -157,11 +157,26 @@ watch_testpmd() {
 	[ "$packets" -gt 0 ] || die 'no packet was sent'
 }
 
+# Pages of 2 MiB for DPDK, where it looks for them.
+huge_pages() {
+	local dir=/sys/kernel/mm/hugepages/hugepages-2048kB had
+	mkdir -p $ROOT/dev/hugepages
+	mount -t hugetlbfs -o pagesize=2M none $ROOT/dev/hugepages ||
+		die 'no huge pages of 2 MiB'
+	echo 128 >$dir/nr_hugepages
+	read -r had <$dir/nr_hugepages
+	echo "$had huge pages of 2 MiB"
+}
+
 run_dpdk() {
-	local start
+	local start memory='--no-huge -m 128'
+	if [ "$1" = hugepages ]; then
+		memory=
+		huge_pages
+	fi
 	clock start
 	{
-		chroot $ROOT /usr/bin/dpdk-testpmd -l 0,1 -n 1 --no-huge -m 128 \
+		chroot $ROOT /usr/bin/dpdk-testpmd -l 0,1 -n 1 $memory \
 			-a "$card" -- --forward-mode=txonly --stats-period 2 \
 			--total-num-mbufs=16384 </dev/null 2>&1
 		echo "client-status $?"

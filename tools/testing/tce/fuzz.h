@@ -24,7 +24,7 @@ u64 take_below(struct input *in, u64 bound);
 
 /**
  * struct fuzz_world - the world around the code under test
- * @fail_in: the how-maniest allocation from now on fails, 0 for none
+ * @fail_in: which allocation from now on fails, counted from 1; 0 for none
  * @nr_failed: allocations that failed so far
  * @max_bytes: larger allocations fail as well, without being counted
  * @nr_objects: allocated, not freed yet

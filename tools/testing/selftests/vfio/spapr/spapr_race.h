@@ -2,7 +2,7 @@
 /*
  * Threads without any order, each doing the same again and again until time is
  * up, and what none of their calls may return. Seeded by SEED, from the
- * environment or NAME=VALUE among the arguments.
+ * environment or, in programs that look there, NAME=VALUE among the arguments.
  */
 #ifndef SPAPR_RACE_H
 #define SPAPR_RACE_H
