@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * KUnit tests of the order in which owned entries change: clear, kill, drop.
+ *
+ * The table is an array, and the PHB one that forgets nothing by itself: what an
+ * entry was before it changed can be used by devices until it is killed. For each
+ * that can be used, now or still, an entry of its region has to be counted, or
+ * its page pinned; and nothing is left to be killed when an operation ends.
+ */
+
+#include <kunit/test.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/preempt.h>
+#include <linux/prandom.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/sizes.h>
+
+#include <asm/iommu.h>
+#include <asm/mm_iommu.h>
+#include <asm/tce.h>
+#include <asm/tce_owner.h>
+#include <asm/tce_owner_rm.h>
+
+#include "tce_owner_private.h"
+#include "tce_view.h"
+
+#define RW		(TCE_PCI_READ | TCE_PCI_WRITE)
+#define NR_ENTRIES	(4 * TCE_CHUNK_ENTRIES)
+#define NR_REGIONS	2
+#define REGION_BYTES	SZ_256K
+#define REGION_PAGES	(REGION_BYTES >> PAGE_SHIFT)
+#define REGION_ENTRIES	(REGION_BYTES >> IOMMU_PAGE_SHIFT_4K)
+#define NR_STEPS	4000
+
+/**
+ * struct owner_test - a table, and what a PHB may know of it
+ * @tbl: the table
+ * @rnd: chooses what is done
+ * @ua: userspace address of all memory
+ * @region: registered parts of that; NULL if the table pins what it maps
+ * @hpa: physical address of each page
+ * @tce: entries
+ * @stale: what was there before, until it is killed
+ * @usable: entries and stale ones that point into each region
+ * @nr_stale: how many are stale
+ * @fault: what was seen to be wrong first; NULL if nothing
+ * @list_ua: addresses of a list
+ * @list_tce: TCEs of a list
+ */
+struct owner_test {
+	struct iommu_table tbl;
+	struct rnd_state rnd;
+	unsigned long ua;
+	struct mm_iommu_region *region[NR_REGIONS];
+	u64 hpa[NR_REGIONS][REGION_PAGES];
+	u64 tce[NR_ENTRIES];
+	u64 stale[NR_ENTRIES];
+	long usable[NR_REGIONS];
+	unsigned long nr_stale;
+	const char *fault;
+	u64 list_ua[TCE_TRY_MAX];
+	u64 list_tce[TCE_TRY_MAX];
+};
+
+static struct owner_test *of_table(const struct iommu_table *tbl)
+{
+	return container_of(tbl, struct owner_test, tbl);
+}
+
+static void note_fault(struct owner_test *t, const char *what)
+{
+	if (!t->fault)
+		t->fault = what;
+}
+
+/* Which region a TCE points into. */
+static unsigned int region_of(struct owner_test *t, u64 tce)
+{
+	unsigned int r, i;
+
+	for (r = 0; r < NR_REGIONS; r++) {
+		for (i = 0; i < REGION_PAGES; i++) {
+			if (t->hpa[r][i] == (tce & PAGE_MASK))
+				return r;
+		}
+	}
+	note_fault(t, "a TCE of other memory");
+
+	return 0;
+}
+
+static void note_usable(struct owner_test *t, u64 tce, int more)
+{
+	if (tce && t->region[0])
+		t->usable[region_of(t, tce)] += more;
+}
+
+/* All that devices can use has to be counted, or pinned, at any time. */
+static void check_usable(struct owner_test *t)
+{
+	unsigned int r;
+
+	for (r = 0; r < NR_REGIONS && t->region[0]; r++) {
+		if (atomic64_read(&t->region[r]->entries) < t->usable[r])
+			note_fault(t, "uncounted before it was killed");
+	}
+}
+
+static void write_entry(struct owner_test *t, unsigned long entry, u64 tce)
+{
+	u64 was = t->tce[entry];
+
+	t->tce[entry] = tce;
+	note_usable(t, tce, 1);
+	if (!was)
+		return;
+	if (t->stale[entry])
+		note_usable(t, was, -1);	/* it knows an older one */
+	else
+		t->nr_stale++;
+	t->stale[entry] = t->stale[entry] ?: was;
+}
+
+static int test_set_runs(struct iommu_table *tbl, unsigned long entry,
+			 const struct tce_run *runs, unsigned int nr_runs,
+			 unsigned long perm)
+{
+	unsigned long i;
+
+	for (; nr_runs; nr_runs--, runs++) {
+		for (i = 0; i < runs->entries; i++)
+			write_entry(of_table(tbl), entry++,
+				    (runs->hpa + i * SZ_4K) | perm);
+	}
+	check_usable(of_table(tbl));
+
+	return 0;
+}
+
+static int test_set_list(struct iommu_table *tbl, unsigned long entry,
+			 const u64 *tces, unsigned long nr)
+{
+	for (; nr; nr--)
+		write_entry(of_table(tbl), entry++, *tces++);
+	check_usable(of_table(tbl));
+
+	return 0;
+}
+
+static void test_clear_run(struct iommu_table *tbl, unsigned long entry,
+			   unsigned long nr)
+{
+	for (; nr; nr--)
+		write_entry(of_table(tbl), entry++, 0);
+	check_usable(of_table(tbl));
+}
+
+static bool test_is_grown(const struct iommu_table *tbl, unsigned long entry,
+			  unsigned long nr)
+{
+	return true;
+}
+
+static void test_kill(struct iommu_table *tbl, unsigned long entry,
+		      unsigned long nr)
+{
+	struct owner_test *t = of_table(tbl);
+
+	if (entry >= NR_ENTRIES || nr > NR_ENTRIES - entry)
+		return note_fault(t, "a kill of no entries of the table");
+
+	check_usable(t);
+	for (; nr; nr--, entry++) {
+		u64 was = t->stale[entry];
+
+		if (!was)
+			continue;
+		if (!t->region[0] &&
+		    !folio_maybe_dma_pinned(page_folio(pfn_to_page(was >>
+								   PAGE_SHIFT))))
+			note_fault(t, "unpinned before it was killed");
+		note_usable(t, was, -1);
+		t->stale[entry] = 0;
+		t->nr_stale--;
+	}
+}
+
+static unsigned long test_get(struct iommu_table *tbl, long entry)
+{
+	return of_table(tbl)->tce[entry];
+}
+
+static unsigned long test_next_used(struct iommu_table *tbl,
+				    unsigned long entry, unsigned long nr)
+{
+	for (; nr && !of_table(tbl)->tce[entry]; nr--)
+		entry++;
+
+	return entry;
+}
+
+static unsigned long test_allocated(const struct iommu_table *tbl)
+{
+	return 0;
+}
+
+static struct iommu_table_ops owner_test_ops = {
+	.get		= test_get,
+	.set_runs	= test_set_runs,
+	.set_list	= test_set_list,
+	.clear_run	= test_clear_run,
+	.is_grown	= test_is_grown,
+	.tce_kill	= test_kill,
+	.tce_kill_rm	= test_kill,
+	.next_used	= test_next_used,
+	.allocated	= test_allocated,
+};
+
+static int owner_test_init(struct kunit *test)
+{
+	struct owner_test *t = kunit_kzalloc(test, sizeof(*t), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	test->priv = t;
+	prandom_seed_state(&t->rnd, 815);
+	t->tbl.it_size = NR_ENTRIES;
+	t->tbl.it_page_shift = IOMMU_PAGE_SHIFT_4K;
+	t->tbl.it_ops = &owner_test_ops;
+	INIT_LIST_HEAD(&t->tbl.it_group_list);
+	t->ua = kunit_vm_mmap(test, NULL, 0, NR_REGIONS * REGION_BYTES,
+			      PROT_READ | PROT_WRITE,
+			      MAP_ANONYMOUS | MAP_PRIVATE, 0);
+	KUNIT_ASSERT_NE(test, 0, t->ua);
+
+	return 0;
+}
+
+static void register_all(struct kunit *test)
+{
+	struct mm_iommu *registry = mm_iommu_registry(current->mm);
+	struct owner_test *t = test->priv;
+	unsigned int r, i;
+
+	KUNIT_ASSERT_NOT_NULL(test, registry);
+	for (r = 0; r < NR_REGIONS; r++) {
+		unsigned long ua = t->ua + r * REGION_BYTES;
+
+		KUNIT_ASSERT_EQ(test, 0,
+				mm_iommu_register(registry, ua, REGION_PAGES,
+						  &t->region[r]));
+		for (i = 0; i < REGION_PAGES; i++)
+			t->hpa[r][i] = mm_iommu_hpa(t->region[r],
+						    ua + i * PAGE_SIZE);
+	}
+}
+
+/* Nothing is stale, and what is counted is what there is. */
+static void expect_end(struct kunit *test, const char *what)
+{
+	struct owner_test *t = test->priv;
+	unsigned int r;
+
+	KUNIT_ASSERT_NULL_MSG(test, t->fault, "%s: %s", what, t->fault);
+	KUNIT_ASSERT_EQ_MSG(test, 0, t->nr_stale, "%s: not killed", what);
+	for (r = 0; r < NR_REGIONS && t->region[0]; r++)
+		KUNIT_ASSERT_EQ_MSG(test, t->usable[r],
+				    atomic64_read(&t->region[r]->entries),
+				    "%s: region %u", what, r);
+}
+
+static void close_all(struct kunit *test)
+{
+	struct owner_test *t = test->priv;
+	unsigned int r;
+
+	tce_owner_close(&t->tbl);
+	expect_end(test, "closing");
+	KUNIT_EXPECT_EQ(test, NR_ENTRIES,
+			test_next_used(&t->tbl, 0, NR_ENTRIES));
+	tce_owner_free(&t->tbl);
+	for (r = 0; r < NR_REGIONS && t->region[0]; r++)
+		KUNIT_EXPECT_EQ(test, 0, mm_iommu_unregister(t->region[r]));
+}
+
+static u32 below(struct owner_test *t, u32 end)
+{
+	return prandom_u32_state(&t->rnd) % end;
+}
+
+/* A range, short ones more often, in which entries can be mapped to memory. */
+static void random_range(struct owner_test *t, unsigned long *entry,
+			 unsigned long *nr, unsigned long *ua)
+{
+	unsigned long most = NR_REGIONS * REGION_ENTRIES, first;
+
+	*nr = 1 + below(t, below(t, 3) ? 16 : most);
+	*entry = below(t, NR_ENTRIES - *nr + 1);
+	first = below(t, most - *nr + 1);
+	*ua = t->ua + first * SZ_4K;
+}
+
+static void random_list(struct owner_test *t, struct tce_list *list)
+{
+	unsigned long i, ua = t->ua;
+
+	list->tbl = &t->tbl;
+	list->nr = 1 + below(t, below(t, 2) ? 8 : TCE_TRY_MAX);
+	list->entry = below(t, NR_ENTRIES - list->nr + 1);
+	list->ua = t->list_ua;
+	list->tce = t->list_tce;
+	for (i = 0; i < list->nr; i++) {
+		if (!i || !below(t, 4))
+			ua = t->ua + below(t, NR_REGIONS * REGION_ENTRIES) *
+			     SZ_4K;
+		t->list_ua[i] = below(t, 8) ? ua | RW : 0;
+		if (ua + SZ_4K < t->ua + NR_REGIONS * REGION_BYTES)
+			ua += SZ_4K;
+	}
+}
+
+static bool try_unmap(struct owner_test *t, unsigned long entry,
+		      unsigned long nr, bool real_mode)
+{
+	struct tce_try try;
+	bool ok;
+
+	if (tce_try_begin(&try, &t->tbl, entry, nr, real_mode))
+		return false;
+
+	ok = tce_try_prepare(&try, entry, nr);
+	if (ok)
+		tce_try_unmap(&try, entry, nr);
+	tce_try_end(&try);
+
+	return ok;
+}
+
+/* One of the ways that hypercalls take when they wait for nothing. */
+static bool try_something(struct owner_test *t)
+{
+	bool real_mode = below(t, 2), ok = false;
+	unsigned long entry, nr, ua;
+	struct tce_list list;
+
+	random_range(t, &entry, &nr, &ua);
+	random_list(t, &list);
+	rcu_read_lock();
+	preempt_disable();
+	switch (below(t, 3)) {
+	case 0:
+		ok = tce_try_one(&t->tbl, entry, ua | RW, real_mode);
+		break;
+	case 1:
+		ok = tce_list_hold(&list) && tce_try_list(&list, real_mode);
+		break;
+	case 2:
+		nr = min(nr, tce_chunk_left(&t->tbl, entry));
+		ok = try_unmap(t, entry, nr, real_mode);
+		break;
+	}
+	preempt_enable();
+	rcu_read_unlock();
+
+	return ok;
+}
+
+static void owner_kills_before_it_uncounts(struct kunit *test)
+{
+	struct owner_test *t = test->priv;
+	unsigned int step, tried = 0;
+
+	register_all(test);
+	KUNIT_ASSERT_EQ(test, 0, tce_owner_take(&t->tbl, current->mm, true));
+	for (step = 0; step < NR_STEPS; step++) {
+		unsigned long entry, nr, ua;
+
+		random_range(t, &entry, &nr, &ua);
+		switch (below(t, 4)) {
+		case 0:
+			KUNIT_ASSERT_EQ(test, 0,
+					tce_map(&t->tbl, entry, nr, ua, RW));
+			expect_end(test, "map");
+			break;
+		case 1:
+			KUNIT_ASSERT_EQ(test, 0,
+					tce_unmap(&t->tbl, entry, nr));
+			expect_end(test, "unmap");
+			break;
+		default:
+			tried += try_something(t);
+			expect_end(test, "the short way");
+		}
+		cond_resched();
+	}
+	/* Most of what can be done the short way is. */
+	KUNIT_EXPECT_LT(test, NR_STEPS / 8, tried);
+	KUNIT_ASSERT_EQ(test, 0, tce_map(&t->tbl, 0, REGION_ENTRIES, t->ua,
+					 RW));
+	close_all(test);
+}
+
+static void owner_kills_before_it_unpins(struct kunit *test)
+{
+	struct owner_test *t = test->priv;
+	unsigned long nr = NR_REGIONS * REGION_PAGES, entry;
+
+	KUNIT_ASSERT_EQ(test, 0, tce_owner_take(&t->tbl, current->mm, false));
+	/* Each entry another page, which nothing else pins. */
+	for (entry = 0; entry < nr; entry++)
+		KUNIT_ASSERT_EQ(test, 0,
+				tce_map(&t->tbl, entry, 1,
+					t->ua + entry * PAGE_SIZE, RW));
+	expect_end(test, "map");
+	KUNIT_ASSERT_EQ(test, 0, tce_unmap(&t->tbl, 0, nr / 2));
+	expect_end(test, "unmap");
+	KUNIT_ASSERT_EQ(test, 0, tce_map(&t->tbl, nr - 1, 1, t->ua, RW));
+	expect_end(test, "replace");
+	close_all(test);
+}
+
+static struct kunit_case owner_test_cases[] = {
+	KUNIT_CASE(owner_kills_before_it_uncounts),
+	KUNIT_CASE(owner_kills_before_it_unpins),
+	{}
+};
+
+static struct kunit_suite owner_test_suite = {
+	.name = "tce_owner",
+	.init = owner_test_init,
+	.test_cases = owner_test_cases,
+};
+
+kunit_test_suite(owner_test_suite);
