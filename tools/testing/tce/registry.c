@@ -43,6 +43,8 @@ static u32 process[NR_PAGES];
 static struct region model[NR_REGIONS];
 static struct mm_struct mm;
 static unsigned long charged, limit, pinned;
+/* Pages that were unpinned as dirty, and that had to be */
+static unsigned long dirtied, to_be_dirtied;
 static bool mmap_lock_held;
 
 /* The world that registered memory is in */
@@ -136,6 +138,7 @@ void unpin_user_page_range_dirty_lock(struct page *page, unsigned long nr_pages,
 		require(page < frames + NR_FRAMES && page->pins);
 		page->pins--;
 		pinned--;
+		dirtied += make_dirty;
 	}
 }
 
@@ -150,6 +153,15 @@ static void check_charge(void)
 		sum += model[i].region ? model[i].nr : 0;
 	require(charged == sum);
 	require(pinned == sum);
+	require(dirtied == to_be_dirtied);
+}
+
+/* A region went: all of it gets dirty if devices could write to it. */
+static void forget(struct region *slot)
+{
+	if (slot->written)
+		to_be_dirtied += slot->nr;
+	slot->region = NULL;
 }
 
 static struct region *region_of(unsigned long page)
@@ -206,7 +218,7 @@ static void model_reap(void)
 
 	for (i = 0; i < NR_REGIONS; i++) {
 		if (model[i].region && !model[i].refs && !model[i].entries)
-			model[i].region = NULL;
+			forget(&model[i]);
 	}
 }
 
@@ -312,6 +324,7 @@ static void do_register(struct input *in)
 	slot->nr = nr;
 	slot->refs = 1;
 	slot->entries = 0;
+	slot->written = false;
 	memcpy(slot->frame, &process[first], nr * sizeof(u32));
 	for (i = 0; i < nr; i++)
 		require(slot->frame[i] < NO_ACCESS);
@@ -331,7 +344,7 @@ static void do_unregister(struct region *slot)
 	ret = mm_iommu_unregister(slot->region);
 	require(ret == (last && slot->entries ? -EBUSY : 0));
 	if (!ret && !--slot->refs)
-		slot->region = NULL;
+		forget(slot);
 	check_charge();
 }
 
@@ -341,7 +354,7 @@ static void do_let_go(struct region *slot)
 		return;
 	mm_iommu_let_go(slot->region);
 	if (!--slot->refs && !slot->entries)
-		slot->region = NULL;
+		forget(slot);
 	check_charge();
 }
 
@@ -569,6 +582,7 @@ static void one_step(struct input *in)
 		return do_drop(slot, 1 + take(in, 1));
 	case 12:
 		slot->region->written = true;
+		slot->written = true;
 		return;
 	case 13:
 		do_translate(slot, in);
@@ -595,6 +609,8 @@ void fuzz_one(struct input *in)
 	limit = NR_FRAMES;
 	charged = 0;
 	pinned = 0;
+	dirtied = 0;
+	to_be_dirtied = 0;
 	for (i = 0; i < NR_PAGES; i++)
 		process[i] = 0x400 + i;
 	for (i = 0; i < NR_REGIONS; i++)
@@ -614,7 +630,7 @@ void fuzz_one(struct input *in)
 	do_reap();
 	for (i = 0; i < NR_REGIONS; i++)
 		require(!model[i].region);
-	require(!charged && !pinned);
+	require(!charged && !pinned && dirtied == to_be_dirtied);
 	mm_iommu_destroy(&mm);
 	mm.context.mm_iommu = NULL;
 }
