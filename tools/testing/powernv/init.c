@@ -357,12 +357,19 @@ static struct outcome run_argv(char **argv, int seconds, struct liner *l)
 	return o;
 }
 
+static bool ended_well(const struct outcome *o)
+{
+	return !o->silent && WIFEXITED(o->status) &&
+	       (!WEXITSTATUS(o->status) || WEXITSTATUS(o->status) == KSFT_SKIP);
+}
+
 /* The cases of a program that are to run, as arguments for it. */
 struct selection {
 	const struct plan *plan;
 	const char *program;
 	char **argv;
 	int argc;
+	int nr_listed;
 	/* the fixture that is being listed */
 	char *fixture;
 	char *variants[128];
@@ -391,6 +398,7 @@ static void select_case(struct selection *s, const char *variant,
 {
 	char name[512];
 
+	s->nr_listed++;
 	snprintf(name, sizeof(name), "%s%s%s.%s", s->fixture,
 		 variant ? "." : "", variant ?: "", test);
 	if (!selected(s, name) || s->argc + 3 > MAX_ARGS)
@@ -440,22 +448,24 @@ static void list_line(struct liner *l, char *line)
 		s->tests[s->nr_tests++] = b ?: a;
 }
 
-/* Returns false when the program has cases, but none that is wanted. */
-static bool select_cases(const struct plan *plan, const char *name,
-			 char **argv, int *argc)
+/* Returns how many of its cases are wanted; -1 when it does not list them. */
+static int select_cases(const struct plan *plan, const char *name, char **argv,
+			int *argc)
 {
 	struct selection s = {
 		.plan = plan, .program = name, .argv = argv, .argc = *argc,
 	};
 	struct liner l = { .line = list_line, .priv = &s };
 	char *list_argv[3] = { argv[0], "-l" };
+	struct outcome o = run_argv(list_argv, 20, &l);
+	int wanted;
 
-	run_argv(list_argv, 20, &l);
 	select_fixture(&s);
-	if (s.argc == *argc)
-		return false;
+	if (!ended_well(&o) || !s.nr_listed)
+		return -1;
+	wanted = (s.argc - *argc) / 2;
 	*argc = s.argc;
-	return true;
+	return wanted;
 }
 
 static int build_argv(const struct program *p, char **argv)
@@ -572,21 +582,29 @@ static void run_test(const struct plan *plan, const struct program *p, int nr)
 	struct outcome o;
 	char buf[64];
 	int argc = build_argv(p, argv);
+	int wanted = 1;
 	bool ok, leaked;
 
 	say("    # powernv-init: program %s", p->name);
-	if ((plan->nr_only || plan->nr_skip) &&
-	    !select_cases(plan, p->name, argv, &argc)) {
+	if (plan->nr_only || plan->nr_skip)
+		wanted = select_cases(plan, p->name, argv, &argc);
+	if (wanted < 0) {
+		say("not ok %d %s # does not list its cases", nr, p->name);
+		return;
+	}
+	if (!wanted) {
 		say("ok %d %s # SKIP no case selected", nr, p->name);
 		return;
 	}
 	argv[argc] = NULL;
 	o = run_argv(argv, p->seconds, &l);
 	leaked = !o.stuck && leaks();
-	ok = !o.silent && !leaked && WIFEXITED(o.status) &&
-	     (!WEXITSTATUS(o.status) || WEXITSTATUS(o.status) == KSFT_SKIP);
+	/* Without a header nothing of what it printed counts. */
+	ok = ended_well(&o) && !leaked && t.started;
 	say("%s %d %s%s", ok ? "ok" : "not ok", nr, p->name,
-	    leaked ? " # memory is lost" : directive(&o, buf, sizeof(buf)));
+	    leaked ? " # memory is lost" :
+	    ended_well(&o) && !t.started ? " # no KTAP" :
+	    directive(&o, buf, sizeof(buf)));
 	if (o.stuck)
 		finish("stuck");
 }

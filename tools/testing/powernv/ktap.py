@@ -170,12 +170,14 @@ def walk(parser, test, path, result):
         if path and bad and not failed:
             result.failed.append(name + ': failed as a whole')
             failed = 1
-    elif test.status == state.SUCCESS:
+    elif test.status == state.SUCCESS and len(path) > 1:
         result.passed.append(name)
     elif test.status == state.SKIPPED:
         result.skipped.append(name)
     else:
-        why = ': ran no test' if test.status == state.NO_TESTS else ''
+        # A program or suite is none itself.
+        none = test.status in (state.NO_TESTS, state.SUCCESS)
+        why = ': ran no test' if none else ''
         result.failed.append(name + why)
         failed = 1
     return failed
