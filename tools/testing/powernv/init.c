@@ -13,6 +13,8 @@
  *                       runs /tests/NAME, kills it after SECONDS of silence
  *   only GLOB           runs only the cases that match
  *   skip NAME CASE      leaves this case of this program out
+ *   need devices N      goes no further without N test devices, bound: without
+ *   need PATH           them, or this file, most cases skip, which is no failure
  *
  * On a kernel with kmemleak, memory that is lost fails the program that ran.
  */
@@ -62,6 +64,8 @@ struct plan {
 	int nr_only;
 	char *skip[MAX_ITEMS];
 	int nr_skip;
+	char *need[MAX_ITEMS];
+	int nr_need;
 };
 
 /* What became of a program. */
@@ -159,16 +163,18 @@ static void mount_all(void)
 	write_file("/proc/sys/kernel/printk_devkmsg", "on");
 }
 
-static void bind_device(const char *name)
+/* Is it a test device, and bound? */
+static bool bind_device(const char *name)
 {
 	char path[320];
+	bool bound;
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vendor", name);
 	if (read_hex(path) != EDU_VENDOR)
-		return;
+		return false;
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/device", name);
 	if (read_hex(path) != EDU_DEVICE)
-		return;
+		return false;
 
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override",
 		 name);
@@ -176,21 +182,25 @@ static void bind_device(const char *name)
 	    !write_file("/sys/bus/pci/drivers_probe", name))
 		say("# powernv-init: cannot bind %s: %s", name, strerror(errno));
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver", name);
+	bound = !access(path, F_OK);
 	say("# powernv-init: test device %s %s", name,
-	    access(path, F_OK) ? "has no driver" : "is bound");
+	    bound ? "is bound" : "has no driver");
+	return bound;
 }
 
-static void bind_devices(void)
+static int bind_devices(void)
 {
 	DIR *dir = opendir("/sys/bus/pci/devices");
 	struct dirent *d;
+	int bound = 0;
 
 	if (!dir)
-		return;
+		return 0;
 	while ((d = readdir(dir)))
 		if (d->d_name[0] != '.')
-			bind_device(d->d_name);
+			bound += bind_device(d->d_name);
 	closedir(dir);
+	return bound;
 }
 
 static void plan_add(char **list, int *nr, char *text)
@@ -229,8 +239,24 @@ static void plan_read(struct plan *plan)
 			plan_add(plan->only, &plan->nr_only, line + 5);
 		else if (!strncmp(line, "skip ", 5))
 			plan_add(plan->skip, &plan->nr_skip, line + 5);
+		else if (!strncmp(line, "need ", 5))
+			plan_add(plan->need, &plan->nr_need, line + 5);
 	}
 	fclose(f);
+}
+
+static void check_needs(const struct plan *plan, int devices)
+{
+	char marker[MAX_LINE];
+	int i, nr;
+
+	for (i = 0; i < plan->nr_need; i++) {
+		if (sscanf(plan->need[i], "devices %d", &nr) == 1 ?
+		    devices >= nr : !access(plan->need[i], F_OK))
+			continue;
+		snprintf(marker, sizeof(marker), "no %s", plan->need[i]);
+		finish(marker);
+	}
 }
 
 static void liner_feed(struct liner *l, const char *data, size_t n)
@@ -644,12 +670,14 @@ static void run_demo(const struct plan *plan)
 int main(void)
 {
 	static struct plan plan;
+	int devices;
 
 	mount_all();
 	setenv("PATH", "/tests:/bin:/sbin", 1);
 	setenv("HOME", "/tmp", 1);
-	bind_devices();
+	devices = bind_devices();
 	plan_read(&plan);
+	check_needs(&plan, devices);
 	if (plan.demo)
 		run_demo(&plan);
 	run_tests(&plan);

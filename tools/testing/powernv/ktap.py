@@ -235,7 +235,13 @@ def where(lines, upto):
     return ''
 
 
-def judge(text, kernel_tree, demo=False):
+def lost_suites(suites, result):
+    """KUnit's, of which nothing is heard: a kernel without them is silent."""
+    heard = {n.split('.')[0] for n in result.passed + result.failed}
+    return [f'KUnit: {s} did not run' for s in suites if s not in heard]
+
+
+def judge(text, kernel_tree, demo=False, suites=()):
     """The result of one boot, from its console."""
     lines = kernel_lines(clean(text))
     result = Result()
@@ -249,6 +255,7 @@ def judge(text, kernel_tree, demo=False):
             # The parser has seen the program fail, which is not the point.
             whole = f'{program}: failed as a whole'
             result.failed = [n for n in result.failed if n != whole] + [name]
+        result.failed += lost_suites(suites, result)
     for i, line in trouble(lines):
         result.failed.append('kernel: ' + line[:160] + where(lines, i))
     if not lines:

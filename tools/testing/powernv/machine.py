@@ -62,6 +62,8 @@ class Spec:
     tests: list = field(default_factory=list)       # empty: all
     filters: list = field(default_factory=list)     # globs of case names
     skip: list = field(default_factory=list)        # (program, case)
+    need: list = field(default_factory=list)        # see init.c
+    suites: list = field(default_factory=list)      # KUnit's, not to be missed
     args: str = ''
     append: str = ''
     test_devices: bool = True   # those of MACHINES
@@ -155,6 +157,10 @@ def plan_text(spec, names):
               for n in names]
     lines += [f'only {g}' for g in spec.filters]
     lines += [f'skip {p} {c}' for p, c in spec.skip]
+    if spec.test_devices:
+        devices = [d for d in MACHINES[spec.machine][1] if d.startswith('edu')]
+        lines.append(f'need devices {len(devices)}')
+    lines += [f'need {n}' for n in spec.need]
     return '\n'.join(lines) + '\n'
 
 
@@ -391,7 +397,7 @@ def boot_once(spec):
             proc.wait()
         console.feed(b'\n')
     text = '\n'.join(console.text)
-    result = ktap.judge(text, spec.tree, bool(spec.demo))
+    result = ktap.judge(text, spec.tree, bool(spec.demo), spec.suites)
     if lost_console(text, why, proc.returncode):
         result.failed.append(LOST_CONSOLE)
     if why:
