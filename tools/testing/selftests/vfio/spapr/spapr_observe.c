@@ -266,6 +266,23 @@ TEST_F(observe, window_goes)
 	close(fd);
 }
 
+/* That the check finds no fault says little if it looks at nothing. */
+TEST_F(observe, checked)
+{
+	unsigned long tables, entries, regions;
+	FILE *f = fopen(DEBUGFS "/check", "r");
+
+	if (!f)
+		SKIP(return, "no CONFIG_SPAPR_TCE_CHECK");
+	ASSERT_EQ(0, spapr_map(self->c, self->start, self->buf, SZ_64K));
+	EXPECT_EQ(3, fscanf(f, "checked %lu tables, %lu entries, %lu regions",
+			    &tables, &entries, &regions));
+	fclose(f);
+	EXPECT_EQ(1, tables);
+	EXPECT_EQ(SZ_64K / SZ_4K, entries);
+	EXPECT_EQ(2, regions);
+}
+
 TEST_F(observe, only_root)
 {
 	struct stat st;
