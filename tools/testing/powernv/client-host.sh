@@ -73,31 +73,34 @@ show_counters() {
 	[ -e $dir/tce_real_mode ] || return
 	read -r real <$dir/tce_real_mode
 	read -r over <$dir/tce_handed_over
-	[ $((real + over)) = 0 ] && return
 	echo "TCE hypercalls: real mode finished $real, handed over $over"
 	[ "$real" -gt "$over" ] || die 'real mode has not done its part'
 }
 
 watch_guest() {
-	local lease='' pings='' line
+	local lease='' pings='' end='' line
 	while read -r line; do
 		line=${line%$'\r'}
 		log guest "$line"
 		case $line in
 		'client: lease '*) lease=1 ;;
 		'client: pings answered') pings=1 ;;
-		'client: end') show_counters ;;
+		'client: end')
+			end=1
+			show_counters
+			;;
 		'Linux version '*) echo 'guest: kernel started' ;;
 		*dma-windows'('* | *'dma-window('* | *IP-Config:* | *hwaddr=* | \
 		*' bytes from '* | PING* | *packets\ transmitted*)
 			echo "guest: $line" ;;
 		'qemu-system-ppc64: '*) echo "$line" ;;
 		'client-status 0') ;;
-		client-status*) echo "QEMU ended with ${line#client-}" ;;
+		client-status*) die "QEMU ended with ${line#client-}" ;;
 		esac
 	done
 	[ -n "$lease" ] || die 'no lease seen'
 	[ -n "$pings" ] || die 'no answer to pings'
+	[ -n "$end" ] || die 'the guest did not come to its end'
 }
 
 run_qemu() {
