@@ -6,10 +6,12 @@
 # Called by "make selftest"; the arguments are the fuzzers.
 set -u
 SECONDS_EACH=120
+REASON='does not hold: .*|(Address|Leak)Sanitizer: .*|runtime error: .*'
+REASON+='|libFuzzer: timeout.*'
 
 # fuzzer, number of the fault, file, sed expression
 one() {
-	local fuzzer=$1 nr=$2 file=$3 fault=$4 dir name others= flags=CFLAGS_$1
+	local fuzzer=$1 nr=$2 file=$3 fault=$4 dir name why others= flags=CFLAGS_$1
 	name=$OUTPUT/fault-$nr
 	dir=$(dirname "$POWERPC/$file")
 	rm -rf "$name" && mkdir -p "$name"
@@ -30,12 +32,23 @@ one() {
 		echo "not ok fault $nr was not found: $file: $fault"
 		return 1
 	fi
-	echo "ok fault $nr $fuzzer: $(grep -m 1 -oE \
-		'does not hold: .*|(Address|Leak)Sanitizer: .*|runtime error: .*' \
-		"$name/log" | cut -c -60)"
+	# A fuzzer that does not start has found nothing.
+	why=$(grep -m 1 -oE "$REASON" "$name/log" | cut -c -60)
+	if [ -z "$why" ]; then
+		echo "not ok fault $nr ends without a reason: $name/log"
+		return 1
+	fi
+	echo "ok fault $nr $fuzzer: $why"
 }
 export -f one
-export SECONDS_EACH
+export SECONDS_EACH REASON
+
+for fuzzer; do
+	"$OUTPUT/$fuzzer" $RUN -runs=0 "$OUTPUT/$fuzzer.corpus" \
+		>"$OUTPUT/$fuzzer.log" 2>&1 && continue
+	echo "not ok $fuzzer fails without a fault: $OUTPUT/$fuzzer.log"
+	exit 1
+done
 
 nr=0
 while read -r fuzzer file fault; do
