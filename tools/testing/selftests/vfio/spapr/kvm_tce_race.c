@@ -171,6 +171,7 @@ static void run_hcalls(struct thread *t, unsigned int n)
 		long ret = t->cpu->hcall[i].ret;
 
 		t->done++;
+		t->good += ret == H_SUCCESS;
 		if (t->what || ret == H_SUCCESS ||
 		    (t->refused && ret == H_TOO_HARD))
 			continue;
@@ -313,7 +314,7 @@ static void brawl_change_lists(struct thread *t)
 		list_set(cpu, list, i, tce);
 	for (i = from; i < MAX_LIST; i++)
 		list_set(cpu, list, i, random_tce(t));
-	t->done++;
+	t->good++;
 }
 
 TEST_F_TIMEOUT(race, lists_change, 60)
@@ -818,7 +819,7 @@ FIXTURE_TEARDOWN(race_death)
 	expect_usage(_metadata, &self->was);
 }
 
-/* Has all running, and tells so. */
+/* Has all running, and tells so when each has done something. */
 static void __attribute__((noreturn))
 live(struct __test_metadata *_metadata, enum mmu mmu, int ready)
 {
@@ -830,10 +831,15 @@ live(struct __test_metadata *_metadata, enum mmu mmu, int ready)
 	const FIXTURE_VARIANT(race) variant = { mmu, 12 };
 	static struct thread threads[MAX_THREADS];
 	static FIXTURE_DATA(race) self;
+	int i;
 
 	race_setup(_metadata, &self, &variant);
 	line_up(&self, threads, who, 5);
 	threads_start(threads, 5);
+	for (i = 0; i < 5; i++) {
+		while (!__atomic_load_n(&threads[i].good, __ATOMIC_RELAXED))
+			sched_yield();
+	}
 	if (write(ready, "", 1) != 1)
 		_exit(1);
 	for (;;)
@@ -861,6 +867,7 @@ TEST_F_TIMEOUT(race_death, killed, 60)
 		ASSERT_EQ(0, kill(pid, SIGKILL));
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		ASSERT_TRUE(WIFSIGNALED(status));
+		EXPECT_EQ(SIGKILL, WTERMSIG(status));
 		EXPECT_EQ(self->was.pinned,
 			  pinned_pages_settle(self->was.pinned));
 		/* the group is free at once */

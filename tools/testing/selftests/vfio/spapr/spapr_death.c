@@ -150,6 +150,7 @@ TEST_F_TIMEOUT(death, killed, 60)
 		ASSERT_EQ(0, kill(pid, SIGKILL));
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		EXPECT_TRUE(WIFSIGNALED(status));
+		EXPECT_EQ(SIGKILL, WTERMSIG(status));
 		EXPECT_EQ(0, last_words(fds[0]));
 		close(fds[0]);
 	}

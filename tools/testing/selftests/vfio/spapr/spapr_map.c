@@ -94,11 +94,13 @@ static int busy(FIXTURE_DATA(map) *self)
 		void *ua = ua_of(self, i * self->per_region);
 
 		ret = spapr_unregister(self->c, ua, region_size(self));
+		if (ret == -EBUSY) {
+			mask |= 1 << i;
+			continue;
+		}
 		if (!ret)
 			ret = spapr_register(self->c, ua, region_size(self));
-		else if (ret == -EBUSY)
-			mask |= 1 << i;
-		if (ret && ret != -EBUSY)
+		if (ret)
 			return ret;
 	}
 	return mask;
@@ -514,14 +516,16 @@ TEST_F(map, directions)
 	uint64_t size = 1UL << self->shift;
 	uint64_t iova = iova_of(self, 0);
 	void *ua = ua_of(self, 0);
+	int reached;
 
 	ASSERT_EQ(0, spapr_map_flags(self->c, iova, ua, size,
 				     VFIO_DMA_MAP_FLAG_READ));
 	EXPECT_EQ(REACH_READ, probe_reach(&self->probe, iova, ua));
 	ASSERT_EQ(0, spapr_map_flags(self->c, iova, ua, size,
 				     VFIO_DMA_MAP_FLAG_WRITE));
-	EXPECT_EQ(REACH_WRITE,
-		  probe_reach(&self->probe, iova, ua) & REACH_WRITE);
+	reached = probe_reach(&self->probe, iova, ua);
+	EXPECT_LE(0, reached);
+	EXPECT_EQ(REACH_WRITE, reached & REACH_WRITE);
 	ASSERT_EQ(0, spapr_map_flags(self->c, iova, ua, size,
 				     VFIO_DMA_MAP_FLAG_READ |
 				     VFIO_DMA_MAP_FLAG_WRITE));

@@ -80,7 +80,7 @@ TEST_F(one_group, new_tables_are_empty)
 		}
 		ASSERT_EQ(0, spapr_remove(self->c, start));
 		/* Its memory is free when nobody can look at it any more */
-		usleep(100000);
+		usage_at_rest();
 		ASSERT_EQ(0, spapr_create(self->c, page_shift, page_size << 18,
 					  1 + turn / 3, &start));
 		for (i = 0; i < 16; i++)

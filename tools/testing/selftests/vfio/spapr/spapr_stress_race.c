@@ -297,7 +297,7 @@ static void do_vm(struct thread *t)
 	int changes = 10 + some(t, 100);
 
 	if (guest_missing(world_of(t)->mmu)) {
-		t->done++;
+		result(t, "no VM", 0, 0);
 		nap(t, 100000);
 		return;
 	}
@@ -312,24 +312,43 @@ static void do_vm(struct thread *t)
 static const struct {
 	const char *name;
 	void (*fn)(struct thread *t);
+	/* refused unless it comes in between */
+	bool refused;
 } deeds[] = {
 	{ "map", do_map }, { "map", do_map }, { "unmap", do_unmap },
 	{ "memory", do_memory }, { "window", do_window },
-	{ "group", do_group }, { "vm", do_vm }, { "foreign", do_foreign },
+	{ "group", do_group }, { "vm", do_vm }, { "foreign", do_foreign, true },
 };
 
 #define NR_DEEDS	ARRAY_SIZE(deeds)
 
-/* What went well, of how much: nothing may be refused every time. */
-static void tell(const struct thread *threads)
+/* What went well, of how much, in all processes. */
+struct sum {
+	long good;
+	long done;
+};
+
+static void add_up(struct sum *sums, const struct thread *threads)
 {
 	int i;
 
-	fputs("#  ", stderr);
-	for (i = 0; i < NR_DEEDS; i++)
-		fprintf(stderr, " %s %ld/%ld", deeds[i].name, threads[i].good,
-			threads[i].done);
-	fputc('\n', stderr);
+	for (i = 0; i < NR_DEEDS; i++) {
+		sums[i].good += threads[i].good;
+		sums[i].done += threads[i].done;
+	}
+}
+
+/* Nothing may be refused every time. */
+static void expect_good(struct __test_metadata *_metadata,
+			const struct sum *sums)
+{
+	int i;
+
+	for (i = 0; i < NR_DEEDS; i++) {
+		TH_LOG("%s: %ld of %ld", deeds[i].name, sums[i].good,
+		       sums[i].done);
+		EXPECT_LT(0, deeds[i].refused ? sums[i].done : sums[i].good);
+	}
 }
 
 static int complain(const char *what, long ret)
@@ -366,9 +385,9 @@ static int give_back(struct world *w, long locked)
 
 /* Lives until it is killed, if @seconds is 0. */
 static void __attribute__((noreturn))
-live(struct edu *edu, enum mmu mmu, double seconds, bool orderly)
+live(struct edu *edu, enum mmu mmu, struct thread *threads, double seconds,
+     bool orderly)
 {
-	static struct thread threads[NR_DEEDS];
 	struct world w = {
 		.mmu = mmu, .group_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
@@ -397,7 +416,6 @@ live(struct edu *edu, enum mmu mmu, double seconds, bool orderly)
 	if (!orderly)
 		_exit(0);
 	threads_end(threads, NR_DEEDS);
-	tell(threads);
 	for (i = 0; i < NR_DEEDS; i++) {
 		if (threads[i].what)
 			bad |= complain(threads[i].what, threads[i].ret);
@@ -454,12 +472,19 @@ TEST_F_TIMEOUT(stress, all, 1000000)
 	double end = now() + setting("SECONDS", SECONDS), seconds;
 	struct thread judge = { .seed = race_seed(100) };
 	struct thread checker = { .fn = do_check };
+	struct sum sums[NR_DEEDS] = { 0 };
+	struct thread *threads;
 	unsigned int seed, round;
 	int status;
 	pid_t pid;
 
 	TH_LOG("SEED=%.0f SECONDS=%.0f", setting("SEED", 0),
 	       setting("SECONDS", SECONDS));
+	/* where it can be seen what a process has done that is gone */
+	threads = mmap(NULL, NR_DEEDS * sizeof(*threads),
+		       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		       0);
+	ASSERT_NE(MAP_FAILED, threads);
 	threads_start(&checker, 1);
 	for (round = 0; round < ENDS || now() < end; round++) {
 		enum end how = round < ENDS ? round : some(&judge, ENDS);
@@ -471,23 +496,26 @@ TEST_F_TIMEOUT(stress, all, 1000000)
 		setenv("SEED", text, 1);
 		fprintf(stderr, "# round %u: %s after %.2f s, seed %u\n", round,
 			names[how], seconds, seed);
+		memset(threads, 0, NR_DEEDS * sizeof(*threads));
 		pid = fork();
 		ASSERT_LE(0, pid);
 		if (!pid)
-			live(self->edu, self->mmu, how == KILLED ? 0 : seconds,
-			     how == ORDERLY);
+			live(self->edu, self->mmu, threads,
+			     how == KILLED ? 0 : seconds, how == ORDERLY);
 		if (how == KILLED) {
 			sleep_for(seconds);
 			ASSERT_EQ(0, kill(pid, SIGKILL));
 		}
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		ASSERT_EQ(how == KILLED ? SIGKILL : 0, status);
+		add_up(sums, threads);
 		ASSERT_EQ(self->was.pinned,
 			  pinned_pages_settle(self->was.pinned));
 		ASSERT_EQ(self->was.taint, kernel_taint());
 	}
 	threads_end(&checker, 1);
 	EXPECT_EQ(NULL, checker.what);
+	expect_good(_metadata, sums);
 }
 
 /* The harness knows options only: what is NAME=VALUE goes to the environment */

@@ -40,6 +40,7 @@
 /* No word of tagged memory looks like a word of any of these. */
 #define TAG_MAGIC		0xda7aUL
 #define POISON			0x0badfeed0badfeedUL
+#define UNTOUCHED		0x1111111111111111UL
 
 #define VFIO_PCI_DRIVER		"/sys/bus/pci/drivers/vfio-pci"
 #define TCE_CHECK		"/sys/kernel/debug/powerpc/tce/check"
@@ -544,6 +545,13 @@ int probe_spots(struct probe *p, const struct spot *spots, int n)
 	memset(p->ua, 0, EDU_BUFFER_SIZE);
 	edu_store(p->edu, p->iova, 0, EDU_BUFFER_SIZE);
 
+	/* Behind the spots there is still the poison, if the device is alive */
+	for (i = n * SPOT_WORDS; i < EDU_BUFFER_SIZE / 8; i++) {
+		if (p->ua[i] == POISON)
+			continue;
+		fprintf(stderr, "# %s does no DMA\n", p->edu->name);
+		return n + 1;
+	}
 	for (i = 0; i < n; i++) {
 		const uint64_t *seen = p->ua + i * SPOT_WORDS;
 
@@ -586,7 +594,13 @@ int probe_reach(struct probe *p, uint64_t iova, void *ua)
 	memcpy(ua, pattern, SPOT_BYTES);
 	poison(p->ua, SPOT_WORDS);
 	edu_load(p->edu, 0, p->iova, SPOT_BYTES);
+	p->ua[0] = UNTOUCHED;
 	edu_copy(p->edu, p->iova, iova, SPOT_BYTES);
+	/* Whatever it could read there, it writes something here */
+	if (p->ua[0] == UNTOUCHED) {
+		fprintf(stderr, "# %s does no DMA\n", p->edu->name);
+		return -EIO;
+	}
 	can_read = reached(p->ua, pattern, REACH_READ);
 
 	new_pattern(pattern);

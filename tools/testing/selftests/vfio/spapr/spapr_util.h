@@ -113,7 +113,7 @@ struct spot {
 /*
  * Has the device read 64 bytes at each of up to MAX_SPOTS addresses. Returns
  * the number of spots where it saw anything but the given memory, or saw
- * memory where there should be none.
+ * memory where there should be none; more than @n if the device does no DMA.
  */
 int probe_spots(struct probe *p, const struct spot *spots, int n);
 
@@ -122,7 +122,7 @@ int probe_spots(struct probe *p, const struct spot *spots, int n);
 
 /*
  * Has the device read @ua through @iova and write it. Returns what worked, as
- * a mask, or -EIO if only some of the data arrived.
+ * a mask, or -EIO if only some of the data arrived, or if the device does no DMA.
  */
 int probe_reach(struct probe *p, uint64_t iova, void *ua);
 

@@ -199,14 +199,16 @@ TEST_F(window, too_large_for_one_level)
 TEST_F(window, every_size)
 {
 	struct usage was = usage_now();
-	unsigned int size, levels;
+	unsigned int size, levels, made;
 	int ret;
 
-	for (size = 17; size < 64; size++) {
-		for (levels = 1; levels <= self->max_levels; levels++) {
+	for (levels = 1; levels <= self->max_levels; levels++) {
+		made = 0;
+		for (size = 17; size < 64; size++) {
 			ret = spapr_create(self->c, 16, 1UL << size, levels,
 					   NULL);
 			if (!ret) {
+				made++;
 				EXPECT_LT(was.locked_kb, locked_kb());
 				ret = spapr_remove(self->c, SLOT1_START);
 				EXPECT_EQ(0, ret);
@@ -216,6 +218,10 @@ TEST_F(window, every_size)
 			ASSERT_EQ(was.locked_kb, locked_kb()) {
 				TH_LOG("1 << %u, %u levels", size, levels);
 			}
+		}
+		/* 1 MiB to 1 TiB at least, with any number of levels */
+		EXPECT_LE(20, made) {
+			TH_LOG("%u levels: %u sizes", levels, made);
 		}
 	}
 	expect_usage(_metadata, &was);
