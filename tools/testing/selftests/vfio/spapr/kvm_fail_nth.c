@@ -440,26 +440,45 @@ static long replace(void *arg)
 	return hcall_result(put(&e->g, e->i + 8, gpa(B, 0) | TCE_RW));
 }
 
-static long has_changed(void *arg)
+/* The run, but for @n entries in its middle, that are @tce. */
+static long run_but_for(struct env *e, unsigned int n, uint64_t tce)
 {
-	struct env *e = arg;
-
 	return wrong_entries(&e->g, e->i, 8, gpa(A, 0) | TCE_RW, SZ_64K) ||
-	       entry(&e->g, e->i + 8) == (gpa(A, 8 * SZ_64K) | TCE_RW);
+	       wrong_entries(&e->g, e->i + 8, n, tce, 0) ||
+	       wrong_entries(&e->g, e->i + 8 + n, 8 - n,
+			     gpa(A, (8 + n) * SZ_64K) | TCE_RW, SZ_64K) ||
+	       busy(&e->g, A) != 1 || busy(&e->g, B) != !!tce;
+}
+
+static long is_punched(void *arg)
+{
+	return run_but_for(arg, 1, 0);
+}
+
+static long is_stuffed(void *arg)
+{
+	return run_but_for(arg, 2, 0);
+}
+
+static long is_replaced(void *arg)
+{
+	return run_but_for(arg, 1, gpa(B, 0) | TCE_RW);
 }
 
 TEST_F(fail, dense)
 {
 	struct op op = {
 		.prepare = have_run, .run = punch, .intact = run_is_there,
-		.works = has_changed, .undo = do_list, .cleanup = no_attached,
+		.works = is_punched, .undo = do_list, .cleanup = no_attached,
 		.errors = HCALL_ERRORS,
 	};
 
 	fail_nth(_metadata, &op, &self->e);
 	op.run = stuff_hole;
+	op.works = is_stuffed;
 	fail_nth(_metadata, &op, &self->e);
 	op.run = replace;
+	op.works = is_replaced;
 	fail_nth(_metadata, &op, &self->e);
 }
 

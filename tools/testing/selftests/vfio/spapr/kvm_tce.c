@@ -5,6 +5,7 @@
  */
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "kvm_fixture.h"
@@ -90,6 +91,29 @@ TEST_F(create, good_arguments)
 		}
 		close(fd);
 	}
+}
+
+/* A table that there is no fd for leaves neither its charge nor its number. */
+TEST_F(create, no_fd_left)
+{
+	struct rlimit all, few;
+	int fd, ret;
+
+	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &all));
+	few = all;
+	fd = dup(0);
+	ASSERT_LE(0, fd);
+	close(fd);
+	few.rlim_cur = fd;
+	/* the first one that is free is too large a number */
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &few));
+	ret = vm_liobn(&self->vm, LIOBN, 12, 0, 1 << 20);
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &all));
+	EXPECT_EQ(-EMFILE, ret);
+	EXPECT_EQ(self->was.locked_kb, locked_kb());
+	fd = vm_liobn(&self->vm, LIOBN, 12, 0, 1 << 20);
+	ASSERT_LE(0, fd);
+	close(fd);
 }
 
 /* A number is taken as long as the fd of its table is open. */
@@ -1465,6 +1489,38 @@ TEST_F(device, attach_incompatible)
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(0, vm_attach(&g->vm, group, fd));
 	close(fd);
+}
+
+/* A VM may know a device by its own file, which has no windows. */
+TEST_F(device, attach_device_file)
+{
+	struct guest *g = &self->g;
+	int device = g->edu[0].fd;
+
+	ASSERT_EQ(0, vm_group_add(&g->vm, device));
+	EXPECT_EQ(-EIO, vm_attach(&g->vm, device, g->table));
+	EXPECT_EQ(-EIO, vm_attach(&g->vm, device, g->table));
+	EXPECT_EQ(0, vm_group_del(&g->vm, device));
+	EXPECT_EQ(g->was.taint, kernel_taint());
+	/* the group is attached as before */
+	ASSERT_EQ(H_SUCCESS, put(g, 0, gpa(A, 0) | TCE_RW));
+	EXPECT_EQ(READ_WRITE, reach(self, 0, A, 0));
+	ASSERT_EQ(H_SUCCESS, put(g, 0, 0));
+}
+
+TEST_F(device, attach_bad_pointer)
+{
+	char *end = (char *)buf_alloc(page_size, page_size) + page_size;
+	struct kvm_device_attr attr = {
+		.group = KVM_DEV_VFIO_GROUP,
+		.attr = KVM_DEV_VFIO_GROUP_SET_SPAPR_TCE,
+	};
+	struct guest *g = &self->g;
+
+	EXPECT_EQ(-EFAULT, spapr_ioctl(g->vm.vfio, KVM_SET_DEVICE_ATTR, &attr));
+	/* the last byte of it is missing */
+	attr.addr = (uintptr_t)end - sizeof(struct kvm_vfio_spapr_tce) + 1;
+	EXPECT_EQ(-EFAULT, spapr_ioctl(g->vm.vfio, KVM_SET_DEVICE_ATTR, &attr));
 }
 
 /* Known to the VM, and never attached to anything. */

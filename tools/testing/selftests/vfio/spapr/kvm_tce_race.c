@@ -403,7 +403,7 @@ TEST_F_TIMEOUT(race, list_or_map, 60)
 {
 	unsigned int pages = REGION_SIZE >> self->g.shift, i, seed = 1;
 	struct guest *g = &self->g;
-	time_t end = time(NULL) + race_seconds(RACE_SECONDS);
+	double end = now() + race_seconds(RACE_SECONDS);
 	struct duel d;
 	long ret;
 
@@ -424,7 +424,7 @@ TEST_F_TIMEOUT(race, list_or_map, 60)
 		EXPECT_EQ(1, busy(g, A) + busy(g, B));
 		/* all of the chunk, so that it has no array any more */
 		EXPECT_EQ(0, spapr_unmap(g->c, g->start, SZ_1G));
-	} while (time(NULL) < end && !_metadata->exit_code);
+	} while (now() < end && !_metadata->exit_code);
 	duel_stop(&d);
 	expect_clean_window(_metadata, self);
 }
@@ -444,7 +444,7 @@ TEST_F_TIMEOUT(race, overlapping_lists, 60)
 {
 	unsigned int pages = REGION_SIZE >> self->g.shift, i;
 	struct guest *g = &self->g;
-	time_t end = time(NULL) + race_seconds(RACE_SECONDS);
+	double end = now() + race_seconds(RACE_SECONDS);
 	unsigned int of_first;
 	struct duel d;
 	long ret;
@@ -471,7 +471,7 @@ TEST_F_TIMEOUT(race, overlapping_lists, 60)
 		}
 		EXPECT_EQ(1, busy(g, A));
 		EXPECT_EQ(1, busy(g, B));
-	} while (time(NULL) < end && !_metadata->exit_code);
+	} while (now() < end && !_metadata->exit_code);
 	duel_stop(&d);
 	expect_agreement(_metadata, self);
 	expect_clean(_metadata, self);
@@ -876,4 +876,4 @@ TEST_F_TIMEOUT(race_death, killed, 60)
 	}
 }
 
-TEST_HARNESS_MAIN
+TEST_HARNESS_MAIN_SETTINGS

@@ -19,6 +19,8 @@ struct env {
 	char *buf;
 	size_t bytes;
 	uint64_t at;
+	/* so much of it is a region of its own, which nobody looks at */
+	size_t apart;
 	/* the window that is worked on */
 	unsigned int shift;
 	unsigned int levels;
@@ -105,7 +107,11 @@ static void have_memory(struct __test_metadata *_metadata, void *arg)
 	struct env *e = arg;
 
 	have_iommu(_metadata, e);
-	ASSERT_EQ(0, spapr_register(e->c, e->buf, e->bytes));
+	if (e->apart) {
+		ASSERT_EQ(0, spapr_register(e->c, e->buf, e->apart));
+	}
+	ASSERT_EQ(0, spapr_register(e->c, e->buf + e->apart,
+				    e->bytes - e->apart));
 }
 
 /* The window is the only one. */
@@ -250,14 +256,32 @@ static long memory_is_busy(void *arg)
 {
 	struct env *e = arg;
 
-	return spapr_unregister(e->c, e->buf, e->bytes) == -EBUSY ? 0 : -1;
+	return spapr_unregister(e->c, e->buf + e->apart,
+				e->bytes - e->apart) == -EBUSY ? 0 : -1;
+}
+
+/* The second device gets through either window, from one to the other. */
+static long second_has_windows(void *arg)
+{
+	struct env *e = arg;
+	struct edu *edu = &e->edu[1];
+	char *from = e->buf, *to = e->buf + SZ_64K;
+	long ret = edu_open(edu);
+
+	if (ret)
+		return ret;
+	edu_copy(edu, e->start + SZ_64K, SLOT0_START, SZ_4K);
+	ret = memcmp(from, to, SZ_4K);
+	edu_close(edu);
+	buf_tag(to, SZ_4K);
+	return ret ?: memory_is_busy(e);
 }
 
 TEST_F(fail, second_group)
 {
 	static const struct op op = {
 		.prepare = have_two_windows, .run = add_second,
-		.intact = memory_is_busy, .works = memory_is_busy,
+		.intact = memory_is_busy, .works = second_has_windows,
 		.undo = del_second, .cleanup = no_two_windows,
 		.errors = { -ENOMEM }, .least = 3,
 	};
@@ -319,14 +343,14 @@ static long register_buf(void *arg)
 {
 	struct env *e = arg;
 
-	return spapr_register(e->c, e->buf, e->bytes);
+	return spapr_register(e->c, e->buf + e->apart, e->bytes - e->apart);
 }
 
 static long unregister_buf(void *arg)
 {
 	struct env *e = arg;
 
-	return spapr_unregister(e->c, e->buf, e->bytes);
+	return spapr_unregister(e->c, e->buf + e->apart, e->bytes - e->apart);
 }
 
 static long is_not_registered(void *arg)
@@ -692,11 +716,12 @@ TEST_F(fail, map_makes_dense)
 {
 	struct op op = {
 		.prepare = have_a_run, .run = map_apart,
-		.intact = memory_is_busy, .works = memory_is_busy,
+		.intact = is_not_mapped, .works = memory_is_busy,
 		.undo = unmap_apart, .cleanup = no_container,
 		.errors = { -ENOMEM }, .least = 1,
 	};
 
+	self->e.apart = SZ_1M;
 	for (self->e.shift = 12; self->e.shift <= 16; self->e.shift += 4)
 		fail_nth(_metadata, &op, &self->e);
 }
@@ -723,11 +748,12 @@ TEST_F(fail, map_many_makes_dense)
 {
 	struct op op = {
 		.prepare = have_ends, .run = map_many,
-		.intact = memory_is_busy, .works = memory_is_busy,
+		.intact = is_not_mapped, .works = memory_is_busy,
 		.undo = unmap_many, .cleanup = no_container,
 		.errors = { -ENOMEM }, .least = 2,
 	};
 
+	self->e.apart = SZ_1M;
 	self->e.shift = 12;
 	fail_nth(_metadata, &op, &self->e);
 }
@@ -790,11 +816,23 @@ static long punch(void *arg)
 	return spapr_unmap(e->c, e->start + SZ_1M / 2, SZ_64K);
 }
 
+/* All but the hole is unmapped, and that was all. */
+static long hole_is_there(void *arg)
+{
+	struct env *e = arg;
+	uint64_t hole = e->start + SZ_1M / 2;
+	long ret;
+
+	ret = spapr_unmap(e->c, e->start, SZ_1M / 2) ?:
+	      spapr_unmap(e->c, hole + SZ_64K, SZ_1M / 2 - SZ_64K);
+	return ret ?: is_not_mapped(e);
+}
+
 TEST_F(fail, unmap_hole)
 {
 	struct op op = {
-		.prepare = have_a_run, .run = punch, .undo = unmap_apart,
-		.cleanup = no_container,
+		.prepare = have_a_run, .run = punch, .works = hole_is_there,
+		.undo = unmap_apart, .cleanup = no_container,
 	};
 
 	for (self->e.shift = 12; self->e.shift <= 16; self->e.shift += 4)

@@ -1487,9 +1487,4 @@ TEST_F_TIMEOUT(fuzz, model, 1000000)
 	fuzz_steps(&self->f, number("STEPS", DEFAULT_STEPS), variant->guest);
 }
 
-/* The harness knows options only: what is NAME=VALUE goes to the environment */
-int main(int argc, char **argv)
-{
-	settings_from(argc, argv);
-	return test_harness_run(argc, argv);
-}
+TEST_HARNESS_MAIN_SETTINGS

@@ -5,6 +5,7 @@
  * process does to its mappings afterwards.
  */
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "spapr_one_group.h"
 
@@ -101,6 +102,55 @@ TEST_F(one_group, register_huge)
 		}
 	}
 	expect_usage(_metadata, &was);
+}
+
+/* Fills its own page when it is told to; 0 if nobody else writes to it. */
+static void __attribute__((noreturn)) forked(char *buf, int in, int out)
+{
+	unsigned long i;
+	char c;
+
+	if (read(in, &c, 1) != 1)
+		_exit(1);
+	memset(buf, 0x5a, page_size);
+	if (write(out, "", 1) != 1 || read(in, &c, 1) != 1)
+		_exit(2);
+	for (i = 0; i < page_size; i++) {
+		if (buf[i] != 0x5a)
+			_exit(3);
+	}
+	_exit(0);
+}
+
+/* The device stays with the memory of the process that registered it. */
+TEST_F(one_group, fork_after_register)
+{
+	char *buf = buf_alloc(page_size, SZ_64K), c;
+	struct probe probe;
+	int status, to_child[2], from_child[2];
+	pid_t pid;
+
+	ASSERT_EQ(0, probe_init(&probe, self->c, &self->edu, self->last));
+	buf_tag(buf, page_size);
+	ASSERT_EQ(0, spapr_register(self->c, buf, page_size));
+	ASSERT_EQ(0, spapr_map(self->c, 0, buf, SZ_4K));
+	ASSERT_EQ(0, pipe(to_child));
+	ASSERT_EQ(0, pipe(from_child));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		forked(buf, to_child[0], from_child[1]);
+	/* While nobody has written to the page, and after both have */
+	EXPECT_EQ(READ_WRITE, probe_reach(&probe, 0, buf));
+	ASSERT_EQ(1, write(to_child[1], "", 1));
+	ASSERT_EQ(1, read(from_child[0], &c, 1));
+	EXPECT_EQ(READ_WRITE, probe_reach(&probe, 0, buf));
+	ASSERT_EQ(1, write(to_child[1], "", 1));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	ASSERT_EQ(0, spapr_unmap(self->c, 0, SZ_4K));
+	EXPECT_EQ(0, spapr_unregister(self->c, buf, page_size));
+	EXPECT_EQ(0, probe_exit(&probe));
 }
 
 TEST_F(one_group, register_overlap)

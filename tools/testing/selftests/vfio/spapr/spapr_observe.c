@@ -296,6 +296,22 @@ TEST_F(observe, only_root)
 	EXPECT_EQ(0, st.st_uid);
 }
 
+TEST_F(observe, first_version)
+{
+	struct edu *edu = &self->one.edu;
+
+	ASSERT_EQ(0, container_del(self->c, edu));
+	ASSERT_EQ(0, container_add(self->c, edu));
+	ASSERT_EQ(0, container_set_iommu(self->c, VFIO_SPAPR_TCE_IOMMU));
+	ASSERT_EQ(0, spapr_ioctl(self->c, VFIO_IOMMU_ENABLE, NULL));
+	/* which makes the window */
+	ASSERT_EQ(0, spapr_unmap(self->c, 0, SZ_4K));
+	EXPECT_EQ(1, value_of(0, "version"));
+	EXPECT_EQ(getpid(), value_of(0, "process"));
+	EXPECT_EQ(self->one.info.dma32_window_size, value_of(0, "size"));
+	EXPECT_EQ(0, value_of(0, "closed"));
+}
+
 /* ---- the program ---- */
 
 /* Each run of blanks is one, and none at the ends. */
@@ -506,6 +522,22 @@ TEST_F(observe, events)
 	expect_events(_metadata, &wanted, &seen);
 }
 
+/* What a container had registered that nobody unregisters. */
+TEST_F(observe, container_dies)
+{
+	struct events wanted = { 0 }, seen;
+
+	ASSERT_EQ(0, spapr_unregister(self->c, self->other, page_size));
+	trace_begin(_metadata);
+	ASSERT_EQ(0, container_del(self->c, &self->one.edu));
+	want(&wanted, "window_remove: bus=0x%lx bytes=0x%lx page_shift=12 levels=3 charged=%lu",
+	     self->start, WINDOW_SIZE, self->charged_kb * 1024);
+	want(&wanted, "unregister: ua=0x%lx bytes=0x%lx ret=0",
+	     (uintptr_t)self->buf, BUF_SIZE);
+	trace_end(_metadata, &seen);
+	expect_events(_metadata, &wanted, &seen);
+}
+
 /* ---- hypercalls that the kernel leaves to user space ---- */
 
 FIXTURE(hypercalls)
@@ -554,6 +586,33 @@ TEST_F(hypercalls, reasons)
 	trace_end(_metadata, &seen);
 	expect_events(_metadata, &wanted, &seen);
 	ASSERT_EQ(H_SUCCESS, put(g, 0, 0));
+}
+
+/* A LIOBN holds on to a window that is removed. */
+TEST_F(hypercalls, closed)
+{
+	struct guest *g = &self->g;
+
+	EXPECT_EQ(0, value_of(0, "closed"));
+	ASSERT_EQ(0, spapr_remove(g->c, SLOT0_START));
+	EXPECT_EQ(1, value_of(0, "closed"));
+	guest_close_liobn(g);
+	EXPECT_FALSE(has_file(0));
+}
+
+/* A LIOBN that goes takes with it what is mapped. */
+TEST_F(hypercalls, lets_go)
+{
+	struct events wanted = { 0 }, seen;
+	struct guest *g = &self->g;
+
+	ASSERT_EQ(H_SUCCESS, put(g, 0, gpa(A, 0) | TCE_RW));
+	trace_begin(_metadata);
+	guest_close_liobn(g);
+	want(&wanted, "unmap: bus=0x0 bytes=0x%lx ua=0x0 perm=- ret=0", SZ_1G);
+	trace_end(_metadata, &seen);
+	expect_events(_metadata, &wanted, &seen);
+	EXPECT_EQ(0, busy(g, A));
 }
 
 TEST_HARNESS_MAIN

@@ -117,14 +117,6 @@ static void expect_clean(struct __test_metadata *_metadata,
 	expect_usage(_metadata, &self->was);
 }
 
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec * 1e-9;
-}
-
 /* ---- duels ---- */
 
 typedef int (*deed)(FIXTURE_DATA(race) *self);
@@ -811,4 +803,4 @@ TEST_F_TIMEOUT(race, first_use_remove, 60)
 	expect_usage(_metadata, &self->was);
 }
 
-TEST_HARNESS_MAIN
+TEST_HARNESS_MAIN_SETTINGS

@@ -2,7 +2,7 @@
 /*
  * Threads without any order, each doing the same again and again until time is
  * up, and what none of their calls may return. Seeded by SEED, from the
- * environment or, in programs that look there, NAME=VALUE among the arguments.
+ * environment or as NAME=VALUE among the arguments.
  */
 #ifndef SPAPR_RACE_H
 #define SPAPR_RACE_H
@@ -89,6 +89,15 @@ static inline double race_seconds(double otherwise)
 	return setting("SPAPR_RACE_SECONDS", otherwise);
 }
 
+/* In seconds, from some time on. */
+static inline double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec * 1e-9;
+}
+
 static inline void sleep_for(double seconds)
 {
 	struct timespec ts = {
@@ -135,15 +144,12 @@ static inline void threads_end(struct thread *threads, int n)
 static inline void watch(struct __test_metadata *_metadata, double seconds)
 {
 	struct thread t = { .seed = 4711 };
-	struct timespec start, now;
+	double end = now() + seconds;
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
 	do {
 		nap(&t, 20000);
 		ASSERT_EQ(0, check_invariants());
-		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while (now.tv_sec - start.tv_sec +
-		 (now.tv_nsec - start.tv_nsec) * 1e-9 < seconds);
+	} while (now() < end);
 }
 
 /*

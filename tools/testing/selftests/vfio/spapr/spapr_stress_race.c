@@ -456,14 +456,6 @@ static void do_check(struct thread *t)
 	nap(t, 300000);
 }
 
-static double now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec + ts.tv_nsec * 1e-9;
-}
-
 enum end { KILLED, EXITS, ORDERLY, ENDS };
 
 TEST_F_TIMEOUT(stress, all, 1000000)
@@ -518,9 +510,4 @@ TEST_F_TIMEOUT(stress, all, 1000000)
 	expect_good(_metadata, sums);
 }
 
-/* The harness knows options only: what is NAME=VALUE goes to the environment */
-int main(int argc, char **argv)
-{
-	settings_from(argc, argv);
-	return test_harness_run(argc, argv);
-}
+TEST_HARNESS_MAIN_SETTINGS

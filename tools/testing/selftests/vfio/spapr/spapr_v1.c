@@ -115,10 +115,53 @@ static int map_in_child(void *arg)
 	return spapr_map(self->c, 0, self->buf, SZ_4K);
 }
 
+static int unmap_in_child(void *arg)
+{
+	FIXTURE_DATA(v1) *self = arg;
+
+	return spapr_unmap(self->c, 0, SZ_4K);
+}
+
+static int enable_in_child(void *arg)
+{
+	FIXTURE_DATA(v1) *self = arg;
+
+	return enable(self->c);
+}
+
+static int disable_in_child(void *arg)
+{
+	FIXTURE_DATA(v1) *self = arg;
+
+	return disable(self->c);
+}
+
+static int info_in_child(void *arg)
+{
+	struct vfio_iommu_spapr_tce_info info;
+	FIXTURE_DATA(v1) *self = arg;
+
+	return spapr_info(self->c, &info);
+}
+
+/* The container is the process's that enabled it, and stays so. */
 TEST_F(v1, other_process)
 {
+	long locked;
+
 	ASSERT_EQ(0, enable(self->c));
+	ASSERT_EQ(0, spapr_map(self->c, 0, self->buf, SZ_4K));
+	locked = locked_kb();
 	EXPECT_EQ(-EPERM, in_child(map_in_child, self));
+	EXPECT_EQ(-EPERM, in_child(unmap_in_child, self));
+	EXPECT_EQ(-EPERM, in_child(info_in_child, self));
+	EXPECT_EQ(-EPERM, in_child(enable_in_child, self));
+	EXPECT_EQ(-EPERM, in_child(disable_in_child, self));
+	EXPECT_EQ(locked, locked_kb());
+	EXPECT_EQ(self->was.pinned + 1, pinned_pages());
+	ASSERT_EQ(0, disable(self->c));
+	EXPECT_EQ(-EPERM, in_child(enable_in_child, self));
+	EXPECT_EQ(locked - self->window_kb, locked_kb());
 }
 
 /* Data from one bus address to another. */

@@ -117,6 +117,41 @@ TEST_F(one_group, default_window_removed_first)
 	EXPECT_EQ(0, spapr_map(self->c, 0, buf, page_size));
 }
 
+/* Has never been in use, and nothing is registered but @buf. */
+static void start_over(struct __test_metadata *_metadata,
+		       FIXTURE_DATA(one_group) *self, char *buf)
+{
+	ASSERT_EQ(0, container_del(self->c, &self->edu));
+	ASSERT_EQ(0, container_add(self->c, &self->edu));
+	ASSERT_EQ(0, container_set_iommu(self->c, VFIO_SPAPR_TCE_v2_IOMMU));
+	ASSERT_EQ(0, spapr_register(self->c, buf, page_size));
+}
+
+/*
+ * CREATE makes the default window first. If there is no room for both, it makes
+ * neither, and the first one is made when it is needed.
+ */
+TEST_F(one_group, room_for_default_window_only)
+{
+	char *buf = buf_alloc(page_size, page_size);
+	long before, with;
+
+	start_over(_metadata, self, buf);
+	before = locked_kb();
+	ASSERT_EQ(0, spapr_unmap(self->c, 0, SZ_4K));
+	with = locked_kb();
+	ASSERT_LT(before, with);
+
+	start_over(_metadata, self, buf);
+	ASSERT_EQ(before, locked_kb());
+	limit_locked(with * 1024);
+	EXPECT_EQ(-ENOMEM, spapr_create(self->c, page_shift, SZ_1G, 1, NULL));
+	EXPECT_EQ(before, locked_kb());
+	EXPECT_EQ(0, spapr_map(self->c, 0, buf, SZ_4K));
+	EXPECT_EQ(with, locked_kb());
+	EXPECT_EQ(-ENXIO, spapr_map(self->c, SLOT1_START, buf, page_size));
+}
+
 TEST_F(window, no_window_left)
 {
 	ASSERT_EQ(0, spapr_remove(self->c, SLOT0_START));
