@@ -876,4 +876,7 @@ TEST_F_TIMEOUT(race_death, killed, 60)
 	}
 }
 
-TEST_HARNESS_MAIN_SETTINGS
+int main(int argc, char **argv)
+{
+	return run_with_settings(argc, argv);
+}

@@ -1487,4 +1487,7 @@ TEST_F_TIMEOUT(fuzz, model, 1000000)
 	fuzz_steps(&self->f, number("STEPS", DEFAULT_STEPS), variant->guest);
 }
 
-TEST_HARNESS_MAIN_SETTINGS
+int main(int argc, char **argv)
+{
+	return run_with_settings(argc, argv);
+}

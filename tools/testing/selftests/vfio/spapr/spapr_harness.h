@@ -16,12 +16,11 @@
 #define READ_WRITE	(REACH_READ | REACH_WRITE)
 
 /* The harness knows options only: what is NAME=VALUE goes to the environment */
-#define TEST_HARNESS_MAIN_SETTINGS \
-	int main(int argc, char **argv) \
-	{ \
-		settings_from(argc, argv); \
-		return test_harness_run(argc, argv); \
-	}
+static inline int run_with_settings(int argc, char **argv)
+{
+	settings_from(argc, argv);
+	return test_harness_run(argc, argv);
+}
 
 /* Opening and closing a device resets it, which takes seconds each. */
 #undef TEST_TIMEOUT_DEFAULT

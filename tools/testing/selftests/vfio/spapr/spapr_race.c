@@ -667,6 +667,7 @@ TEST_F_TIMEOUT(race, mapped_is_mapped, 60)
 
 	/* Only one thread may unregister a region, or the other gets ENOENT */
 	brawl(_metadata, self, fn, NULL, 2, NO_REGION);
+	TH_LOG("%ld of them held", self->held);
 	EXPECT_LT(0, self->held);
 	expect_clean(_metadata, self);
 }
@@ -803,4 +804,7 @@ TEST_F_TIMEOUT(race, first_use_remove, 60)
 	expect_usage(_metadata, &self->was);
 }
 
-TEST_HARNESS_MAIN_SETTINGS
+int main(int argc, char **argv)
+{
+	return run_with_settings(argc, argv);
+}

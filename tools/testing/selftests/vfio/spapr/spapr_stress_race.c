@@ -328,13 +328,13 @@ struct sum {
 	long done;
 };
 
-static void add_up(struct sum *sums, const struct thread *threads)
+static void add_up(struct sum *sums, const struct thread *of)
 {
 	int i;
 
 	for (i = 0; i < NR_DEEDS; i++) {
-		sums[i].good += threads[i].good;
-		sums[i].done += threads[i].done;
+		sums[i].good += of[i].good;
+		sums[i].done += of[i].done;
 	}
 }
 
@@ -383,10 +383,12 @@ static int give_back(struct world *w, long locked)
 	return bad;
 }
 
+/* Those of the process that lives: it can be seen what one did that is gone. */
+static struct thread *threads;
+
 /* Lives until it is killed, if @seconds is 0. */
 static void __attribute__((noreturn))
-live(struct edu *edu, enum mmu mmu, struct thread *threads, double seconds,
-     bool orderly)
+live(struct edu *edu, enum mmu mmu, double seconds, bool orderly)
 {
 	struct world w = {
 		.mmu = mmu, .group_lock = PTHREAD_MUTEX_INITIALIZER,
@@ -465,14 +467,12 @@ TEST_F_TIMEOUT(stress, all, 1000000)
 	struct thread judge = { .seed = race_seed(100) };
 	struct thread checker = { .fn = do_check };
 	struct sum sums[NR_DEEDS] = { 0 };
-	struct thread *threads;
 	unsigned int seed, round;
 	int status;
 	pid_t pid;
 
 	TH_LOG("SEED=%.0f SECONDS=%.0f", setting("SEED", 0),
 	       setting("SECONDS", SECONDS));
-	/* where it can be seen what a process has done that is gone */
 	threads = mmap(NULL, NR_DEEDS * sizeof(*threads),
 		       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		       0);
@@ -492,8 +492,8 @@ TEST_F_TIMEOUT(stress, all, 1000000)
 		pid = fork();
 		ASSERT_LE(0, pid);
 		if (!pid)
-			live(self->edu, self->mmu, threads,
-			     how == KILLED ? 0 : seconds, how == ORDERLY);
+			live(self->edu, self->mmu, how == KILLED ? 0 : seconds,
+			     how == ORDERLY);
 		if (how == KILLED) {
 			sleep_for(seconds);
 			ASSERT_EQ(0, kill(pid, SIGKILL));
@@ -510,4 +510,7 @@ TEST_F_TIMEOUT(stress, all, 1000000)
 	expect_good(_metadata, sums);
 }
 
-TEST_HARNESS_MAIN_SETTINGS
+int main(int argc, char **argv)
+{
+	return run_with_settings(argc, argv);
+}
