@@ -92,7 +92,7 @@ help:
 	@echo 'make patches      write the series for git am (build/patches)'
 	@echo 'make check-patches  apply it with git am and quilt, and compare'
 	@echo 'make bisect       compile what each step of it touches, in order'
-	@echo 'make deb          a Debian package for ppc64el, hours (build/deb)'
+	@echo 'make deb          a Debian package for ppc64el, 90 minutes (build/deb)'
 	@echo 'make base-7.2     unpack current mainline, for BASE=build/base-7.2'
 	@echo 'make gdb          run a test with gdb on the kernel (MACHINE= TEST= FILTER=)'
 	@echo 'make fuzz-abi     random calls against a model (SEED= STEPS=)'
@@ -215,7 +215,7 @@ kernel-base: setup
 
 DEB_TARGETS = vmlinux modules
 
-# A package for ppc64el, by the kernel's own bindeb-pkg: hours, restartable.
+# A package for ppc64el, by the kernel's own bindeb-pkg: long, restartable.
 # Without headers, for which the machine would need libraries of ppc64el.
 DEB_CONFIG = $(BUILD)/linux-config/usr/src/linux-config-$(DEB_VERSION)/config.ppc64el_none_$(DEB_FLAVOUR).xz
 DEB_KERNEL = $(POWERNV)/kernel --tree $(BUILD)/linux --out $(BUILD)/deb/kernel \
