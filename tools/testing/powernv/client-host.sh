@@ -66,11 +66,11 @@ bind_card() {
 
 # --- QEMU --------------------------------------------------------------------
 
-# Only POWER8 has a real mode that counts; and only while the guest is, its
-# counters go with it.
+# Only POWER8 has a real mode for guests. The counters go with the guest.
 show_counters() {
 	local dir=/sys/kernel/debug/kvm real over
-	[ -e $dir/tce_real_mode ] || return
+	grep -q POWER8 /proc/cpuinfo || return
+	[ -e $dir/tce_real_mode ] || die 'nothing counts hypercalls'
 	read -r real <$dir/tce_real_mode
 	read -r over <$dir/tce_handed_over
 	echo "TCE hypercalls: real mode finished $real, handed over $over"
