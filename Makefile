@@ -49,7 +49,7 @@ FRAGMENT_kasan := $(FRAGMENT_debug) --fragment kasan.config
 FRAGMENT_kcsan := --fragment kcsan.config
 FRAGMENT_gdb := --fragment gdb.config
 TARGETS_gdb := vmlinux scripts_gdb
-COMPOSE := $(POWERNV)/compose --build $(BUILD) $(if $(BASE),--base '$(BASE)')
+COMPOSE := $(POWERNV)/compose.py --build $(BUILD) $(if $(BASE),--base '$(BASE)')
 BASE_TREE := $(or $(abspath $(BASE)),$(BUILD)/base)
 
 # A run on one machine needs one kernel. Those that check themselves are slow,
@@ -137,11 +137,11 @@ patches: setup
 # Applied with git am and with quilt, the series gives build/linux.
 check-patches: tree patches
 	@$(POWERNV)/setup --patches
-	@$(POWERNV)/check-patches --base $(BASE_TREE) --build $(BUILD)
+	@$(POWERNV)/check_patches.py --base $(BASE_TREE) --build $(BUILD)
 
 # Compiles what each step of the series touches, in order.
 bisect: kernel-64k
-	@$(POWERNV)/bisect --base $(BASE_TREE) --build $(BUILD) --jobs $(JOBS)
+	@$(POWERNV)/bisect_series.py --base $(BASE_TREE) --build $(BUILD) --jobs $(JOBS)
 
 # Current mainline as another base.
 base-7.2: base-%: setup
@@ -174,12 +174,12 @@ kernels: $(addprefix kernel-,$(KERNELS))
 kernel: $(addprefix kernel-,$(or $(ONLY),64k))
 
 kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan kernel-gdb: kernel-%: tree
-	@$(POWERNV)/kernel --tree $(BUILD)/linux --out $(OUT_$*) --jobs $(JOBS) \
+	@$(POWERNV)/kernel.py --tree $(BUILD)/linux --out $(OUT_$*) --jobs $(JOBS) \
 		--label 'kernel $*' $(FRAGMENT_$*) $(TARGETS_$*)
 
 # Static gates, configurations that no machine here boots, and fuzzers: each is
 # one result, and build/gates.txt has them for check.
-GATES = BUILD=$(BUILD) BASE_TREE=$(BASE_TREE) $(POWERNV)/gates
+GATES = BUILD=$(BUILD) BASE_TREE=$(BASE_TREE) $(POWERNV)/gates.py
 gates: kernel-64k
 	@rm -f $(BUILD)/gates.txt
 	@$(GATES) short || [ -s $(BUILD)/gates.txt ]
@@ -210,7 +210,7 @@ fuzz-corpus: tree
 
 kernel-base: setup
 	@$(COMPOSE) --base-only
-	@$(POWERNV)/kernel --tree $(BASE_TREE) --out $(BUILD)/kbase --lenient \
+	@$(POWERNV)/kernel.py --tree $(BASE_TREE) --out $(BUILD)/kbase --lenient \
 		--jobs $(JOBS) --label 'kernel base'
 
 DEB_TARGETS = vmlinux modules
@@ -218,7 +218,7 @@ DEB_TARGETS = vmlinux modules
 # A package for ppc64el, by the kernel's own bindeb-pkg: long, restartable.
 # Without headers, for which the machine would need libraries of ppc64el.
 DEB_CONFIG = $(BUILD)/linux-config/usr/src/linux-config-$(DEB_VERSION)/config.ppc64el_none_$(DEB_FLAVOUR).xz
-DEB_KERNEL = $(POWERNV)/kernel --tree $(BUILD)/linux --out $(BUILD)/deb/kernel \
+DEB_KERNEL = $(POWERNV)/kernel.py --tree $(BUILD)/linux --out $(BUILD)/deb/kernel \
 	--config $(DEB_CONFIG) --fragment deb.config --jobs $(JOBS)
 deb: tree
 	@$(POWERNV)/setup --deb
@@ -233,7 +233,7 @@ ifeq ($(origin DEB_TARGETS),file)
 endif
 
 run: kernel-64k tests
-	@$(POWERNV)/boot powernv9 --run spapr_demo
+	@$(POWERNV)/boot.py powernv9 --run spapr_demo
 
 # Stops before the first instruction, with gdb on it.
 gdb: kernel-gdb tests
@@ -244,7 +244,7 @@ gdb: kernel-gdb tests
 
 # Debian's QEMU and DPDK as clients.
 run-qemu run-dpdk: run-%: client-setup
-	@$(POWERNV)/client $* $(or $(MACHINE),powernv9) \
+	@$(POWERNV)/client.py $* $(or $(MACHINE),powernv9) \
 		--kernel $(CLIENT_KERNEL)/vmlinux \
 		$(if $(WORDS),--words '$(WORDS)') $(if $(V),--verbose)
 run-qemu: CLIENT_KERNEL := $(OUT_64k)
@@ -256,35 +256,35 @@ client-setup:
 	@$(POWERNV)/setup --client
 
 check-harness: tree
-	@$(POWERNV)/selftest
+	@$(POWERNV)/selftest.py
 
 # With nothing chosen it is what CI runs.
 check: check-harness kernels tests $(if $(WHOLE),gates)
-	@$(POWERNV)/check $(CHECK_ARGS) \
+	@$(POWERNV)/check.py $(CHECK_ARGS) \
 		$(if $(WHOLE),--results $(BUILD)/gates.txt)
 
 # Everything that runs long is to be found here.
 check-long: check-harness kernel-64k kernel-4k $(addprefix kernel-,$(DEBUG_KERNELS)) tests
 	@rm -f $(BUILD)/gates.txt
 	@$(GATES) short long || [ -s $(BUILD)/gates.txt ]
-	@$(POWERNV)/check --long --results $(BUILD)/gates.txt
+	@$(POWERNV)/check.py --long --results $(BUILD)/gates.txt
 
 check-base: kernel-base tests
-	@$(POWERNV)/check --base $(CHECK_ARGS)
+	@$(POWERNV)/check.py --base $(CHECK_ARGS)
 
 # Exit status 1 when a limit is missed, and the table does not say why.
 bench: kernel-64k kernel-base tests
 	@$(POWERNV)/setup --bench
-	@$(POWERNV)/bench --ours $(OUT_64k)/vmlinux
+	@$(POWERNV)/bench.py --ours $(OUT_64k)/vmlinux
 
 PROFILED := $(or $(MACHINE),powernv9 powernv8)
 profile: kernel-64k tests
-	@for m in $(PROFILED); do $(POWERNV)/profile $$m || exit; done
+	@for m in $(PROFILED); do $(POWERNV)/profile_calls.py $$m || exit; done
 
 # By option for long; a short run of each is part of check. With a kernel that
 # checks itself they are as patient as check is with the slowest.
 CHOSEN := $(or $(firstword $(ONLY)),64k)
-BOOT_CHOSEN = $(POWERNV)/boot $(or $(MACHINE),powernv9) --timeout 86400 \
+BOOT_CHOSEN = $(POWERNV)/boot.py $(or $(MACHINE),powernv9) --timeout 86400 \
 	--kernel $(OUT_$(CHOSEN))/vmlinux \
 	$(if $(DEBUG),--quiet 1800 --test-timeout 2160)
 fuzz-abi: kernel-$(CHOSEN) tests
@@ -298,7 +298,7 @@ stress: kernel-$(CHOSEN) tests
 
 latency: kernel-64k tests
 	@for m in powernv9 powernv8; do echo $$m; \
-		$(POWERNV)/boot $$m --icount --run spapr_latency || exit 1; done
+		$(POWERNV)/boot.py $$m --icount --run spapr_latency || exit 1; done
 
 clean:
 	rm -rf build

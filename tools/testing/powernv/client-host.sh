@@ -1,7 +1,7 @@
 #!/tests/busybox sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Runs a real client of VFIO in the test machine (see client): Debian's QEMU or
+# Runs a real client of VFIO in the test machine (see client.py): Debian's QEMU or
 # DPDK on the disk, with the machine's network card. What is worth showing goes
 # to standard output, all else into the kernel log. Exit status 0 when the card
 # has worked for the client.

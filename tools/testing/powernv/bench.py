@@ -71,9 +71,9 @@ def command(args, kernel, name, boot_name, log):
     common = [name, '--kernel', getattr(args, kernel),
               '--tests-dir', args.tests_dir, '--timeout', str(args.timeout)]
     if boot_name == PROFILE:
-        return [os.path.join(machine.HERE, 'profile'), *common, '--rows']
+        return [os.path.join(machine.HERE, 'profile_calls.py'), *common, '--rows']
     program, words, qemu = {**BOOTS, **SMP_BOOTS}[boot_name]
-    return [os.path.join(machine.HERE, 'boot'), *common, *qemu,
+    return [os.path.join(machine.HERE, 'boot.py'), *common, *qemu,
             '--run', program, '--args', words, '--log', log + '.log',
             '--extra-append', 'kunit.enable=0', '--test-timeout', '1000000',
             '--quiet', str(args.timeout)]

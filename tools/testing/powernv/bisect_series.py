@@ -15,8 +15,6 @@ Each configuration has one build directory, so an object is compiled once unless
 a step changes it.
 """
 import argparse
-import importlib.machinery
-import importlib.util
 import os
 import re
 import shutil
@@ -25,6 +23,8 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
+import compose      # noqa: E402
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 CONFIGS = ('powernv-host', 'pseries-guest', 'no-tce')
@@ -43,18 +43,6 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
 
 class Bad(Exception):
     """A step that does not build; the message says where."""
-
-
-def load(name):
-    loader = importlib.machinery.SourceFileLoader(
-        name, os.path.join(HERE, name))
-    spec = importlib.util.spec_from_loader(name, loader)
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
-compose = load('compose')
 
 
 class Config:
@@ -76,7 +64,7 @@ class Config:
 
     def configure(self):
         run = subprocess.run(
-            [os.path.join(HERE, 'kernel'), '--tree', self.args.tree, '--out',
+            [os.path.join(HERE, 'kernel.py'), '--tree', self.args.tree, '--out',
              self.out, '--fragment', f'{self.name}.config', '--lenient',
              '--cross', self.args.cross, 'prepare'],
             text=True, capture_output=True, check=False)

@@ -293,7 +293,7 @@ def gate_coccinelle():
 
 def build_kernel(label, fragments, words, targets, variables=()):
     out = os.path.join(OUT, label)
-    made = run([os.path.join(HERE, 'kernel'), '--tree', TREE, '--out', out,
+    made = run([os.path.join(HERE, 'kernel.py'), '--tree', TREE, '--out', out,
                 '--label', label, '--cross', CROSS] +
                [w for f in fragments for w in ('--fragment', f)] +
                [w for v in variables for w in ('--make', v)] + words + targets)

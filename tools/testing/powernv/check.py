@@ -48,7 +48,7 @@ KCSAN_PROGRAMS = ('_race', '_death')
 CLIENTS = [('qemu', 'powernv9', ''), ('qemu', 'powernv8', ''),
            ('qemu', 'powernv8', 'disable_ddw'), ('dpdk', 'powernv9', ''),
            ('dpdk', 'powernv9', 'hugepages')]
-CLIENT = os.path.join(machine.HERE, 'client')
+CLIENT = os.path.join(machine.HERE, 'client.py')
 SETUP = os.path.join(machine.HERE, 'setup')
 
 # What KUnit has to run; and where the option for the last is set.

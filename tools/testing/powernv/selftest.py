@@ -7,8 +7,6 @@ A harness that overlooks a failure is worse than none, so each kind of failure
 is planted here once. No kernel is built or booted; it takes a second or two.
 """
 import contextlib
-import importlib.machinery
-import importlib.util
 import io
 import json
 import os
@@ -19,6 +17,11 @@ import types
 import unittest
 
 sys.dont_write_bytecode = True
+import bench        # noqa: E402
+import check        # noqa: E402
+import client       # noqa: E402
+import compose      # noqa: E402
+import gates        # noqa: E402
 import ktap         # noqa: E402
 import machine      # noqa: E402
 
@@ -34,21 +37,7 @@ def find_tree():
     return ''
 
 
-def load(name):
-    loader = importlib.machinery.SourceFileLoader(
-        name, os.path.join(HERE, name))
-    spec = importlib.util.spec_from_loader(name, loader)
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
 TREE = find_tree()
-compose = load('compose')
-gates = load('gates')
-check = load('check')
-client = load('client')
-bench = load('bench')
 
 BOOT = ['OPAL starting', 'WARNING: the firmware says so', 'Linux version 6.12']
 HEAD = ['KTAP version 1', '1..1', '    # powernv-init: program prog',
@@ -712,7 +701,7 @@ class Compose(unittest.TestCase):
 
     def run_compose(self, *words):
         run = subprocess.run(
-            [os.path.join(HERE, 'compose'), '--top', self.top, '--base',
+            [os.path.join(HERE, 'compose.py'), '--top', self.top, '--base',
              self.base, *words], capture_output=True, text=True, check=False)
         return run.returncode, run.stdout + run.stderr
 

@@ -102,7 +102,7 @@ def record(args, program, folder):
     trace, console, monitor = (os.path.join(folder, n)
                                for n in ('trace', 'console', 'monitor'))
     boot = subprocess.Popen(
-        [os.path.join(machine.HERE, 'boot'), args.machine, '--smp', '1',
+        [os.path.join(machine.HERE, 'boot.py'), args.machine, '--smp', '1',
          '--kernel', args.kernel, '--tests-dir', args.tests_dir,
          '--run', program, '--args', 'profile', '--log', console,
          '--timeout', str(args.timeout), '--extra-append', 'kunit.enable=0',
