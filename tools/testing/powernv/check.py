@@ -3,7 +3,7 @@
 """Runs the tests on every kind of machine and adds the results up.
 
 Without words it is what CI runs, and real clients of VFIO run as well (see
-client), and count as a test each; as skipped, if they cannot be had here. --long
+client.py), and count as a test each; as skipped, if they cannot be had here. --long
 is all there is. The last line is "N passed, N failed". The exit status is 0 when
 tests ran and none failed. With --base it is the unpatched kernel that is tested:
 it is started again after each crash, and the exit status is 0 when tests ran.
