@@ -1,4 +1,4 @@
-// Entries are changed by tce_owner.c alone.
+// Entries are changed by tce/owner.c alone.
 @@ @@
 - void iommu_flush_tce(...) { ... }
 

@@ -4,7 +4,7 @@
  *
  * A container is the memory of one process as the devices of its groups see it.
  * It has up to two windows of bus addresses, each with a TCE table that all of
- * its groups use; what they map is the business of tce_owner.c.
+ * its groups use; what they map is the business of tce/owner.c.
  *
  * v2: the process registers memory first, which pins and charges it, creates
  * and removes windows as it likes, and then maps registered memory, which costs
@@ -23,7 +23,7 @@
  *   windows    guards the windows, the groups and what is enabled. For reading
  *              while entries are mapped and unmapped, for writing to change
  *   memory     guards which regions the container has registered
- *   the locks of the registry, tce_owner.c and mmap_lock
+ *   the locks of the registry, tce/owner.c and mmap_lock
  */
 
 #include <linux/err.h>

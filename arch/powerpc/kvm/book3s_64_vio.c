@@ -5,7 +5,7 @@
  * A hypercall is validated whole, with its list copied once, before anything
  * changes. Then all that can fail is done for all attached tables: entries are
  * counted in their regions, memory is allocated. What is left cannot fail: it
- * is done chunk by chunk of each table (see tce_view.h), with one invalidation
+ * is done chunk by chunk of each table (see tce/view.h), with one invalidation
  * for each. All that a list has for a chunk is written under one lock of it, so
  * nothing comes in between.
  *

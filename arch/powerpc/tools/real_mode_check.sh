@@ -25,12 +25,12 @@ tce_try_one tce_try_unmap try_list"
 # PROVE_RCU has rcu_dereference_raw_check() ask, which reads variables.
 external="memset __memset64 memset64 memcpy memcmp debug_lockdep_rcu_enabled"
 
-# Calls that are in there, but that real mode does not come by: tce_view.c frees
+# Calls that are in there, but that real mode does not come by: tce/view.c frees
 # an array only if it was given a place to leave another.
 exempt="tce_chunk_map:kfree tce_chunk_unmap:kfree give_back:kfree
 dense_map:kfree dense_unmap:kfree"
 
-objects="kvm/book3s_64_vio_hv.o kernel/tce_owner_rm.o kernel/tce_view.o
+objects="kvm/book3s_64_vio_hv.o kernel/tce/owner_rm.o kernel/tce/view.o
 mm/book3s64/mm_iommu.o mm/book3s64/mm_iommu_index.o
 platforms/powernv/pci-ioda-tce.o platforms/powernv/pci-ioda-dma.o"
 

@@ -8,7 +8,7 @@
 
 #include <asm/tce_owner.h>
 
-#include "../../../arch/powerpc/kernel/tce_view.h"
+#include "../../../arch/powerpc/kernel/tce/view.h"
 #include "fuzz.h"
 
 #define NR_MODELS	6

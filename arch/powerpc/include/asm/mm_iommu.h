@@ -64,7 +64,7 @@ struct mm_iommu_run {
  *	    physical address of page i. Runs: word 2 i is the first page of
  *	    run i, word 2 i + 1 its physical address
  *
- * @seen: entries that point here, as tce_check.c finds them
+ * @seen: entries that point here, as tce/check.c finds them
  *
  * All but @entries, @written, @refs, @idle and @seen are constant while it can
  * be found.
@@ -111,7 +111,7 @@ void mm_iommu_find_run(const struct mm_iommu_region *region, unsigned long ua,
 		       struct mm_iommu_run *run);
 void mm_iommu_destroy(struct mm_struct *mm);
 
-/* For those who look on: tce_check.c and tce_debugfs.c. */
+/* For those who look on: tce/check.c and tce/debugfs.c. */
 void mm_iommu_lock(struct mm_iommu *registry);
 void mm_iommu_unlock(struct mm_iommu *registry);
 struct mm_iommu_region *mm_iommu_next(struct mm_iommu *registry,

@@ -23,8 +23,8 @@
 #include <asm/tce_owner.h>
 #include <asm/tce_owner_rm.h>
 
-#include "tce_owner_private.h"
-#include "tce_view.h"
+#include "tce.h"
+#include "view.h"
 
 #define RW		(TCE_PCI_READ | TCE_PCI_WRITE)
 #define NR_ENTRIES	(4 * TCE_CHUNK_ENTRIES)

@@ -26,7 +26,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "tce_view.h"
+#include "view.h"
 
 #define INDEX_MASK	(TCE_CHUNK_ENTRIES - 1)
 #define USED_MASK	((1UL << (2 * TCE_CHUNK_SHIFT)) - 1)

@@ -2,7 +2,7 @@
 /*
  * The owner of an iommu_table: changes that wait for nothing.
  *
- * Does what tce_owner.c does, and keeps what is stated there, for entries of
+ * Does what owner.c does, and keeps what is stated there, for entries of
  * one chunk, if nothing is in the way: not a lock that is held, not memory to
  * be had. Otherwise it says no, with nothing changed. Most changes that a guest
  * makes are like this. It is how they are made in real mode; and in virtual mode
@@ -25,7 +25,7 @@
  *   tce_list_commit()   writes it, if it can be done in place
  *   tce_try_end()
  *   tce_list_release()  if it could not
- * which is tce_try_list(). tce_owner.c does the same with waiting, for each of
+ * which is tce_try_list(). owner.c does the same with waiting, for each of
  * the chunks that a list is in, and with an array at hand. A list is one
  * operation: all of it that is in a chunk is written under one lock of it.
  */
@@ -40,8 +40,8 @@
 #include <asm/tce.h>
 #include <asm/tce_owner_rm.h>
 
-#include "tce_owner_private.h"
-#include "tce_view.h"
+#include "tce.h"
+#include "view.h"
 
 static __always_inline int begin(struct tce_try *try, struct iommu_table *tbl,
 				 unsigned long entry, bool real_mode)
@@ -68,7 +68,7 @@ static __always_inline int begin(struct tce_try *try, struct iommu_table *tbl,
 	if (!tce_chunk_trylock(try->word, &try->value))
 		return -EBUSY;
 
-	/* See map_in_chunk() in tce_owner.c. */
+	/* See map_in_chunk() in owner.c. */
 	if (!try->value)
 		smp_mb(); /* with the one in tce_owner_close() */
 	if (READ_ONCE(owner->closed)) {

@@ -2,8 +2,8 @@
 /*
  * The owner of an iommu_table: what virtual and real mode share.
  */
-#ifndef _POWERPC_TCE_OWNER_PRIVATE_H
-#define _POWERPC_TCE_OWNER_PRIVATE_H
+#ifndef _POWERPC_TCE_H
+#define _POWERPC_TCE_H
 
 #include <linux/cache.h>
 #include <linux/list.h>
@@ -15,7 +15,7 @@
 #include <asm/iommu.h>
 #include <asm/mm_iommu.h>
 
-#include "tce_view.h"
+#include "view.h"
 
 /**
  * struct tce_owner - who owns a table, and what was mapped from where
@@ -78,4 +78,4 @@ entries_in(const struct iommu_table *tbl, const struct mm_iommu_region *region,
 	return min(nr, (mm_iommu_end(region) - ua) >> tbl->it_page_shift);
 }
 
-#endif /* _POWERPC_TCE_OWNER_PRIVATE_H */
+#endif /* _POWERPC_TCE_H */

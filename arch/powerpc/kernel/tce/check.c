@@ -37,10 +37,10 @@
 #include <asm/tce.h>
 #include <asm/tce_check.h>
 
-#include "tce_check.h"
-#include "tce_debugfs.h"
-#include "tce_owner_private.h"
-#include "tce_view.h"
+#include "check.h"
+#include "debugfs.h"
+#include "tce.h"
+#include "view.h"
 
 /* Faults that get a line; all are counted. */
 #define MAX_LINES	50

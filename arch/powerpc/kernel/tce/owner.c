@@ -49,9 +49,9 @@
 
 #include <trace/events/spapr_tce.h>
 
-#include "tce_debugfs.h"
-#include "tce_owner_private.h"
-#include "tce_view.h"
+#include "debugfs.h"
+#include "tce.h"
+#include "view.h"
 
 /* Runs that are translated at once; on the stack. */
 #define TCE_RUNS	64

@@ -11,7 +11,7 @@
  *
  * The file is there as long as the owner is: removing it waits for those who
  * read it. They take the registry's lock, which is not held there; nor do they
- * enter the gate of tce_check.c, so what is shown may change meanwhile.
+ * enter the gate of tce/check.c, so what is shown may change meanwhile.
  */
 
 #include <linux/atomic.h>
@@ -25,9 +25,9 @@
 #include <asm/iommu.h>
 #include <asm/mm_iommu.h>
 
-#include "tce_debugfs.h"
-#include "tce_owner_private.h"
-#include "tce_view.h"
+#include "debugfs.h"
+#include "tce.h"
+#include "view.h"
 
 struct dentry *tce_debugfs_dir;
 

@@ -10,7 +10,7 @@
 
 #include <asm/tce_owner.h>
 
-#include "tce_view.h"
+#include "view.h"
 
 #define PAGE_SHIFT_64K	16
 #define NR_STEPS	4000

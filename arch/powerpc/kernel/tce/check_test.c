@@ -17,10 +17,10 @@
 #include <asm/tce.h>
 #include <asm/tce_owner.h>
 
-#include "../platforms/powernv/pci-ioda-tce.h"
-#include "tce_check.h"
-#include "tce_owner_private.h"
-#include "tce_view.h"
+#include "../../platforms/powernv/pci-ioda-tce.h"
+#include "check.h"
+#include "tce.h"
+#include "view.h"
 
 #define RW		(TCE_PCI_READ | TCE_PCI_WRITE)
 #define REGION_BYTES	SZ_256K
@@ -32,7 +32,7 @@
 #define DENSE		(1 * TCE_CHUNK_ENTRIES)
 #define READ_ONLY	(2 * TCE_CHUNK_ENTRIES)
 
-/* Fields of a chunk's word, see tce_view.h. */
+/* Fields of a chunk's word, see view.h. */
 #define WORD_LOCKED	1UL
 #define WORD_NO_KIND	(3UL << 1)
 #define WORD_FIRST	3
