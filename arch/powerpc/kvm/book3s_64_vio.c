@@ -1,6 +1,10 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0-only
 /*
- * LIOBNs of a guest, and the hypercalls that change them, in virtual mode.
+ * Hypercalls that change LIOBNs of a guest, in virtual mode.
+ *
+ * Copyright 2010 Paul Mackerras, IBM Corp. <paulus@au1.ibm.com>
+ * Copyright 2011 David Gibson, IBM Corporation <dwg@au1.ibm.com>
+ * Copyright 2016 Alexey Kardashevskiy, IBM Corporation <aik@au1.ibm.com>
  *
  * A hypercall is validated whole, with its list copied once, before anything
  * changes. Then all that can fail is done for all attached tables: entries are
@@ -13,36 +17,17 @@
  * and nobody else is at: book3s_64_vio_try.h.
  *
  * Entries of hardware tables change along with the guest's under locks that
- * cover blocks of the guest's entries, so that both always tell the same,
- * whatever hypercalls run at the same time. Locks are taken in ascending order.
- * Real mode takes them as well, if they are free: book3s_64_vio_hv.c.
- *
- * No device reaches memory of a guest that is gone: the VM lives as long as any
- * of its LIOBNs, and when a LIOBN lets a hardware table go, all entries of its
- * range are unmapped there, by whomever they were mapped, as if the guest had
- * cleared its table last. It lets a table go when its file is closed, or when
- * the VM releases the last group that attached the table. But what other groups
- * use stays mapped: if the window also belongs to a group that the VM does not
- * know, as after one of two groups of a container is unplugged, the LIOBN keeps
- * the table without writing to it, until those groups have left or the LIOBN
- * goes as well.
- *
- * A window that is removed first leaves an attached table that takes nothing
- * any more, and that hypercalls therefore pass over.
+ * cover blocks of the guest's entries: book3s_64_vio_table.c. Which hardware
+ * tables these are: book3s_64_vio_attach.c.
  *
  * Hypercalls find LIOBNs and their tables in a read-side section of the VM's
  * srcu, in which they may sleep; real mode is in one whenever a guest runs.
  * What they may hold is freed, or put, after synchronising with it. Everything
- * else is under liobn_mutex.
+ * else is under kvmppc_liobn_mutex.
  */
 
-#include <linux/anon_inodes.h>
-#include <linux/file.h>
-#include <linux/iommu.h>
 #include <linux/kvm_host.h>
 #include <linux/mm.h>
-#include <linux/mutex.h>
-#include <linux/overflow.h>
 #include <linux/rculist.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -57,722 +42,10 @@
 #include "book3s_64_vio.h"
 #include "book3s_64_vio_try.h"
 
-/* Looks at a lock before going to sleep: longer than changing a list takes. */
-#define LIOBN_LOCK_SPINS	2000
-
 /* Entries of the guest's table that are filled without giving way. */
 #define LIOBN_FILL_ENTRIES	65536UL
 
-/**
- * struct liobn_attachment - a hardware table that a LIOBN got from a group
- * @next: in the LIOBN's list
- * @tbl: the table, with a reference
- * @entry: first entry of the table that the LIOBN changes
- * @nr: how many
- * @group: the group; only compared. NULL if the VM has released it, and other
- *	   groups use the table: hypercalls do not
- */
-struct liobn_attachment {
-	struct list_head next;
-	struct iommu_table *tbl;
-	unsigned long entry;
-	unsigned long nr;
-	struct iommu_group *group;
-};
-
-/* Guards the VMs' lists of LIOBNs, and the LIOBNs' attachments. */
-static DEFINE_MUTEX(liobn_mutex);
-
-/* Memory */
-
-static unsigned long table_pages(u64 size)
-{
-	return DIV_ROUND_UP(size, LIOBN_TCES_PER_PAGE);
-}
-
-static unsigned long table_nodes(u64 size)
-{
-	return DIV_ROUND_UP(table_pages(size), LIOBN_NODE_PAGES);
-}
-
-/* Pages to charge for a table: what it takes when all of it is in use. */
-static unsigned long table_cost(u64 size)
-{
-	unsigned long nodes = table_nodes(size), bytes;
-
-	bytes = struct_size_t(struct kvmppc_liobn, node, nodes) +
-		nodes * sizeof(struct liobn_node);
-
-	return table_pages(size) + DIV_ROUND_UP(bytes, PAGE_SIZE);
-}
-
-static void free_node(struct liobn_node *node)
-{
-	unsigned long i;
-
-	if (!node)
-		return;
-
-	for (i = 0; i < LIOBN_NODE_PAGES; i++)
-		free_page((unsigned long)node->page[i]);
-	kfree(node);
-	cond_resched();
-}
-
-static void free_liobn(struct kvmppc_liobn *l)
-{
-	unsigned long i;
-
-	for (i = 0; i < l->nr_nodes; i++)
-		free_node(l->node[i]);
-	kfree(l);
-}
-
-/* Where the page of an entry is kept, having a node for it. */
-static u64 **grow_page_slot(struct kvmppc_liobn *l, unsigned long index)
-{
-	unsigned long i = index / LIOBN_TCES_PER_PAGE >> LIOBN_NODE_SHIFT;
-	struct liobn_node *node;
-
-	if (!READ_ONCE(l->node[i])) {
-		node = kzalloc(sizeof(*node), GFP_KERNEL_ACCOUNT);
-		if (!node)
-			return NULL;
-		if (cmpxchg(&l->node[i], NULL, node))
-			kfree(node);
-	}
-
-	return kvmppc_liobn_page(l, index);
-}
-
-/* The page of an entry, made if there is none; NULL without memory. */
-static u64 *grow_page(struct kvmppc_liobn *l, unsigned long index)
-{
-	u64 **slot = grow_page_slot(l, index), *page;
-
-	if (!slot)
-		return NULL;
-
-	if (!READ_ONCE(*slot)) {
-		page = (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-		if (!page)
-			return NULL;
-		if (cmpxchg(slot, NULL, page))
-			free_page((unsigned long)page);
-	}
-
-	return READ_ONCE(*slot);
-}
-
-static long grow_pages(struct kvmppc_liobn *l, unsigned long index,
-		       unsigned long nr)
-{
-	unsigned long last = index + nr - 1;
-
-	for (;;) {
-		if (!grow_page(l, index))
-			return H_RESOURCE;
-		index |= LIOBN_TCES_PER_PAGE - 1;
-		if (index >= last)
-			return H_SUCCESS;
-		index++;
-		cond_resched();
-	}
-}
-
-/* Locks */
-
-/* Real mode unlocks without waking anyone: look again after a tick. */
-static void lock_one(struct kvmppc_liobn *l, unsigned int i)
-{
-	unsigned int spins;
-
-	for (spins = 0; spins < LIOBN_LOCK_SPINS; spins++) {
-		if (liobn_trylock_one(l, i))
-			return;
-		cpu_relax();
-	}
-
-	while (!wait_event_timeout(l->wait, liobn_trylock_one(l, i), 1))
-		;
-}
-
-/*
- * The locks of a range are @first to @last, or, when it wraps around, 0 to
- * @last and @first to the end. True if lock @i is one of them.
- */
-static bool lock_is_in(unsigned int i, unsigned int first, unsigned int last)
-{
-	return first <= last ? i >= first && i <= last :
-			       i >= first || i <= last;
-}
-
-static void lock_range_ends(unsigned long index, unsigned long nr,
-			    unsigned int *first, unsigned int *last)
-{
-	unsigned long blocks = ((index + nr - 1) >> LIOBN_BLOCK_SHIFT) -
-			       (index >> LIOBN_BLOCK_SHIFT) + 1;
-
-	*first = 0;
-	*last = LIOBN_NR_LOCKS - 1;
-	if (blocks < LIOBN_NR_LOCKS) {
-		*first = liobn_lock_of(index);
-		*last = liobn_lock_of(index + nr - 1);
-	}
-}
-
-static void lock_entries(struct kvmppc_liobn *l, unsigned long index,
-			 unsigned long nr)
-{
-	unsigned int first, last, i;
-
-	lock_range_ends(index, nr, &first, &last);
-	if (first == last) {
-		lock_one(l, first);
-		return;
-	}
-
-	for (i = 0; i < LIOBN_NR_LOCKS; i++) {
-		if (lock_is_in(i, first, last))
-			lock_one(l, i);
-	}
-}
-
-static void wake_up_lockers(struct kvmppc_liobn *l)
-{
-	if (wq_has_sleeper(&l->wait))
-		wake_up_all(&l->wait);
-}
-
-static void unlock_entries(struct kvmppc_liobn *l, unsigned long index,
-			   unsigned long nr)
-{
-	unsigned int first, last, i;
-
-	lock_range_ends(index, nr, &first, &last);
-	for (i = first; ; i = (i + 1) % LIOBN_NR_LOCKS) {
-		liobn_unlock_one(l, i);
-		if (i == last)
-			break;
-	}
-
-	wake_up_lockers(l);
-}
-
-/* The file */
-
-static vm_fault_t liobn_fault(struct vm_fault *vmf)
-{
-	struct kvmppc_liobn *l = vmf->vma->vm_file->private_data;
-	u64 *page;
-
-	if (vmf->pgoff >= table_pages(l->size))
-		return VM_FAULT_SIGBUS;
-
-	page = grow_page(l, vmf->pgoff * LIOBN_TCES_PER_PAGE);
-	if (!page)
-		return VM_FAULT_OOM;
-
-	vmf->page = virt_to_page(page);
-	get_page(vmf->page);
-
-	return 0;
-}
-
-static const struct vm_operations_struct liobn_vm_ops = {
-	.fault	= liobn_fault,
-};
-
-static int liobn_mmap(struct file *file, struct vm_area_struct *vma)
-{
-	vma->vm_ops = &liobn_vm_ops;
-
-	return 0;
-}
-
-/* Wait for all hypercalls of the VM that are under way. */
-static void synchronize_hypercalls(struct kvm *kvm)
-{
-	synchronize_srcu_expedited(&kvm->srcu);
-}
-
-/* No hypercall knows any of these any more. */
-static void free_stale(struct liobn_tables *stale)
-{
-	while (stale) {
-		struct liobn_tables *next = stale->stale;
-
-		kfree(stale);
-		stale = next;
-	}
-}
-
-/* No hypercall writes to these tables any more: unmap what they have written. */
-static void clear_and_put(struct list_head *gone)
-{
-	struct liobn_attachment *a, *next;
-
-	list_for_each_entry_safe(a, next, gone, next) {
-		tce_unmap(a->tbl, a->entry, a->nr);
-		iommu_tce_table_put(a->tbl);
-		kfree(a);
-	}
-}
-
-static int liobn_release(struct inode *inode, struct file *file)
-{
-	struct kvmppc_liobn *l = file->private_data;
-	struct kvm *kvm = l->kvm;
-
-	mutex_lock(&liobn_mutex);
-	list_del_rcu(&l->next);
-	mutex_unlock(&liobn_mutex);
-
-	synchronize_hypercalls(kvm);
-	free_stale(rcu_dereference_protected(l->tables, true));
-	clear_and_put(&l->attachments);
-	account_locked_vm(kvm->mm, table_cost(l->size), false);
-	free_liobn(l);
-	kvm_put_kvm(kvm);
-
-	return 0;
-}
-
-static const struct file_operations liobn_fops = {
-	.owner		= THIS_MODULE,
-	.mmap		= liobn_mmap,
-	.release	= liobn_release,
-};
-
-static struct kvmppc_liobn *alloc_liobn(const struct kvm_create_spapr_tce_64 *args)
-{
-	unsigned long nr_nodes = table_nodes(args->size);
-	struct kvmppc_liobn *l;
-
-	/* As large as the process asks for, so without a warning. */
-	l = kzalloc(struct_size(l, node, nr_nodes),
-		    GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-	if (!l)
-		return NULL;
-
-	l->number = args->liobn;
-	l->page_shift = args->page_shift;
-	l->offset = args->offset;
-	l->size = args->size;
-	l->nr_nodes = nr_nodes;
-	INIT_LIST_HEAD(&l->attachments);
-	init_waitqueue_head(&l->wait);
-
-	return l;
-}
-
-static bool number_is_used(struct kvm *kvm, u64 number)
-{
-	struct kvmppc_liobn *l;
-
-	list_for_each_entry(l, &kvm->arch.spapr_tce_tables, next) {
-		if (l->number == number)
-			return true;
-	}
-
-	return false;
-}
-
-/* Add a LIOBN to its VM, owned by a file from here on. */
-static struct file *publish(struct kvm *kvm, struct kvmppc_liobn *l)
-{
-	struct file *file = ERR_PTR(-EBUSY);
-
-	mutex_lock(&liobn_mutex);
-	if (!number_is_used(kvm, l->number))
-		file = anon_inode_getfile("kvm-spapr-tce", &liobn_fops, l,
-					  O_RDWR);
-	if (!IS_ERR(file)) {
-		kvm_get_kvm(kvm);
-		l->kvm = kvm;
-		list_add_rcu(&l->next, &kvm->arch.spapr_tce_tables);
-	}
-	mutex_unlock(&liobn_mutex);
-
-	return file;
-}
-
-static bool create_args_are_valid(const struct kvm_create_spapr_tce_64 *args)
-{
-	u64 end;
-
-	return args->size && args->page_shift >= 12 && args->page_shift <= 34 &&
-	       !check_add_overflow(args->offset, args->size, &end) &&
-	       end <= ULLONG_MAX >> args->page_shift;
-}
-
-/**
- * kvm_vm_ioctl_create_spapr_tce - KVM_CREATE_SPAPR_TCE_64: make a LIOBN
- * @kvm: the VM
- * @args: number, page size, and first entry and size in entries
- *
- * The table is charged to locked_vm with all that it may take, until its file
- * is released; memory is allocated as the guest or user space touch it.
- *
- * Context: May sleep.
- * Return: a file descriptor, through which user space can map the table;
- *	   -EINVAL  no table can be like this
- *	   -EBUSY   the VM has this LIOBN
- *	   -ENOMEM  no memory, or over the limit of locked memory
- *
- *	   or that there is no file to be had
- */
-int kvm_vm_ioctl_create_spapr_tce(struct kvm *kvm,
-				  struct kvm_create_spapr_tce_64 *args)
-{
-	struct kvmppc_liobn *l;
-	struct file *file;
-	int fd, ret;
-
-	if (!create_args_are_valid(args))
-		return -EINVAL;
-
-	ret = account_locked_vm(kvm->mm, table_cost(args->size), true);
-	if (ret)
-		return ret;
-
-	ret = -ENOMEM;
-	l = alloc_liobn(args);
-	if (!l)
-		goto uncharge;
-
-	fd = get_unused_fd_flags(O_RDWR | O_CLOEXEC);
-	ret = fd;
-	if (fd < 0)
-		goto free;
-
-	file = publish(kvm, l);
-	ret = PTR_ERR_OR_ZERO(file);
-	if (ret)
-		goto put_fd;
-
-	fd_install(fd, file);
-
-	return fd;
-
-put_fd:
-	put_unused_fd(fd);
-free:
-	free_liobn(l);
-uncharge:
-	account_locked_vm(kvm->mm, table_cost(args->size), false);
-
-	return ret;
-}
-
-/* Attaching */
-
-/* Can what is put in the LIOBN go to the table as well? */
-static bool table_fits(const struct kvmppc_liobn *l,
-		       const struct iommu_table *tbl)
-{
-	if (tce_owner_mm(tbl) != l->kvm->mm)
-		return false;
-
-	return tbl->it_page_shift <= l->page_shift &&
-	       tbl->it_offset << tbl->it_page_shift ==
-	       l->offset << l->page_shift &&
-	       tbl->it_size << tbl->it_page_shift >= l->size << l->page_shift;
-}
-
-/* A window of the group, with a reference to its table; it may be going. */
-static struct iommu_table *get_window(struct iommu_table_group *table_group,
-				      int num)
-{
-	struct iommu_table *tbl;
-
-	rcu_read_lock();
-	tbl = READ_ONCE(table_group->tables[num]);
-	if (tbl)
-		tbl = iommu_tce_table_get(tbl);
-	rcu_read_unlock();
-
-	return tbl;
-}
-
-static struct iommu_table *find_table(const struct kvmppc_liobn *l,
-				      struct iommu_table_group *table_group)
-{
-	int num;
-
-	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {
-		struct iommu_table *tbl = get_window(table_group, num);
-
-		if (tbl && table_fits(l, tbl))
-			return tbl;
-		if (tbl)
-			iommu_tce_table_put(tbl);
-	}
-
-	return NULL;
-}
-
-/* The attachment of a table by a group; without @group, the kept one. */
-static struct liobn_attachment *find_attachment(const struct kvmppc_liobn *l,
-						const struct iommu_table *tbl,
-						const struct iommu_group *group)
-{
-	struct liobn_attachment *a;
-
-	list_for_each_entry(a, &l->attachments, next) {
-		if (a->tbl == tbl && a->group == group)
-			return a;
-	}
-
-	return NULL;
-}
-
-static bool is_attached(const struct kvmppc_liobn *l,
-			const struct iommu_table *tbl)
-{
-	const struct liobn_attachment *a;
-
-	list_for_each_entry(a, &l->attachments, next) {
-		if (a->tbl == tbl && a->group)
-			return true;
-	}
-
-	return false;
-}
-
-/* Does the window belong to any group but @group? */
-static bool is_used_by_others(const struct iommu_table *tbl,
-			      const struct iommu_group *group)
-{
-	const struct iommu_table_group_link *link;
-
-	guard(rcu)();
-	list_for_each_entry_rcu(link, &tbl->it_group_list, next) {
-		if (link->table_group->group != group)
-			return true;
-	}
-
-	return false;
-}
-
-/* Make hypercalls use @new; what they may still use joins @stale. */
-static void replace_tables(struct kvmppc_liobn *l, struct liobn_tables *new,
-			   struct liobn_tables **stale)
-{
-	struct liobn_tables *old;
-
-	old = rcu_replace_pointer(l->tables, new,
-				  lockdep_is_held(&liobn_mutex));
-	if (old) {
-		old->stale = *stale;
-		*stale = old;
-	}
-}
-
-static int add_table(struct kvmppc_liobn *l, struct iommu_table *tbl,
-		     struct liobn_tables **stale)
-{
-	const struct liobn_tables *old;
-	unsigned int nr = 0, i;
-	struct liobn_tables *new;
-
-	old = rcu_dereference_protected(l->tables,
-					lockdep_is_held(&liobn_mutex));
-	if (old)
-		nr = old->nr;
-
-	new = kzalloc(struct_size(new, tbl, nr + 1), GFP_KERNEL_ACCOUNT);
-	if (!new)
-		return -ENOMEM;
-
-	for (i = 0; i < nr; i++)
-		new->tbl[i] = old->tbl[i];
-	new->tbl[nr] = tbl;
-	new->nr = nr + 1;
-	replace_tables(l, new, stale);
-
-	return 0;
-}
-
-/* Detaching must not fail, and the memory is little. */
-static void drop_table(struct kvmppc_liobn *l, const struct iommu_table *tbl,
-		       struct liobn_tables **stale)
-{
-	struct liobn_tables *new = NULL;
-	const struct liobn_tables *old;
-	unsigned int i;
-
-	old = rcu_dereference_protected(l->tables,
-					lockdep_is_held(&liobn_mutex));
-	if (old->nr > 1) {
-		new = kzalloc(struct_size(new, tbl, old->nr - 1),
-			      GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
-		for (i = 0; i < old->nr; i++) {
-			if (old->tbl[i] != tbl)
-				new->tbl[new->nr++] = old->tbl[i];
-		}
-	}
-	replace_tables(l, new, stale);
-}
-
-static void add_attachment(struct kvmppc_liobn *l, struct liobn_attachment *a,
-			   struct iommu_table *tbl)
-{
-	unsigned int shift = liobn_sub_shift(l, tbl);
-
-	a->tbl = iommu_tce_table_get(tbl);
-	a->entry = l->offset << shift;
-	a->nr = l->size << shift;
-	list_add_tail(&a->next, &l->attachments);
-}
-
-static int attach(struct kvmppc_liobn *l, struct iommu_table *tbl,
-		  struct iommu_group *group, struct liobn_tables **stale)
-{
-	struct liobn_attachment *kept, *new = NULL;
-
-	kept = find_attachment(l, tbl, NULL);
-	if (!kept) {
-		new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
-		if (!new)
-			return -ENOMEM;
-	}
-
-	if (!is_attached(l, tbl) && add_table(l, tbl, stale)) {
-		kfree(new);
-		return -ENOMEM;
-	}
-
-	if (new)
-		add_attachment(l, new, tbl);
-	(kept ?: new)->group = group;
-
-	return 0;
-}
-
-/* Hypercalls no longer write to tables that no other group has attached. */
-static void detach_group(struct kvmppc_liobn *l, struct iommu_group *group,
-			 struct liobn_tables **stale)
-{
-	struct liobn_attachment *a, *next;
-
-	list_for_each_entry_safe(a, next, &l->attachments, next) {
-		if (a->group != group)
-			continue;
-		a->group = NULL;
-		if (!is_attached(l, a->tbl)) {
-			drop_table(l, a->tbl, stale);
-			continue;
-		}
-		list_del(&a->next);
-		iommu_tce_table_put(a->tbl);
-		kfree(a);
-	}
-}
-
-/* What the LIOBN keeps, and no group but @group uses, joins @gone. */
-static void let_go(struct kvmppc_liobn *l, const struct iommu_group *group,
-		   struct list_head *gone)
-{
-	struct liobn_attachment *a, *next;
-
-	list_for_each_entry_safe(a, next, &l->attachments, next) {
-		if (!a->group && !is_used_by_others(a->tbl, group))
-			list_move(&a->next, gone);
-	}
-}
-
-/**
- * kvm_spapr_tce_attach_iommu_group - have a LIOBN change a window of a group
- * @kvm: the VM
- * @tablefd: file descriptor of the LIOBN
- * @grp: the group, which has a window like the LIOBN: it begins at the same bus
- *	 address, is not smaller, and neither are its pages larger, nor does it
- *	 belong to another process or pin pages as they are mapped
- *
- * What is in either of them before stays as it is. Attaching twice is the same
- * as attaching once.
- *
- * Context: May sleep.
- * Return: 0, or with nothing changed:
- *	   -EBADF   no file
- *	   -EINVAL  not a LIOBN of this VM, or no such window
- *	   -EFAULT  not a group with windows
- *	   -ENOMEM  no memory
- */
-long kvm_spapr_tce_attach_iommu_group(struct kvm *kvm, int tablefd,
-				      struct iommu_group *grp)
-{
-	struct iommu_table_group *table_group;
-	struct liobn_tables *stale = NULL;
-	struct kvmppc_liobn *l;
-	struct iommu_table *tbl;
-	LIST_HEAD(gone);
-	int ret = 0;
-
-	CLASS(fd, f)(tablefd);
-
-	if (fd_empty(f))
-		return -EBADF;
-
-	l = fd_file(f)->private_data;
-	if (fd_file(f)->f_op != &liobn_fops || l->kvm != kvm)
-		return -EINVAL;
-
-	table_group = iommu_group_get_iommudata(grp);
-	if (!table_group)
-		return -EFAULT;
-
-	tbl = find_table(l, table_group);
-	if (!tbl)
-		return -EINVAL;
-
-	mutex_lock(&liobn_mutex);
-	if (!find_attachment(l, tbl, grp))
-		ret = attach(l, tbl, grp, &stale);
-	let_go(l, NULL, &gone);
-	mutex_unlock(&liobn_mutex);
-
-	iommu_tce_table_put(tbl);
-	if (stale || !list_empty(&gone))
-		synchronize_hypercalls(kvm);
-	free_stale(stale);
-	clear_and_put(&gone);
-
-	return ret;
-}
-
-/**
- * kvm_spapr_tce_release_iommu_group - undo attaching, for all LIOBNs of a VM
- * @kvm: the VM
- * @grp: the group
- *
- * A table that another group attached as well stays attached. What the guest has
- * mapped in another one is unmapped; later, if groups that the VM does not know
- * use it.
- *
- * Context: May sleep; kvm->lock may be held.
- */
-void kvm_spapr_tce_release_iommu_group(struct kvm *kvm, struct iommu_group *grp)
-{
-	struct liobn_tables *stale = NULL;
-	struct kvmppc_liobn *l;
-	LIST_HEAD(gone);
-
-	mutex_lock(&liobn_mutex);
-	list_for_each_entry(l, &kvm->arch.spapr_tce_tables, next) {
-		detach_group(l, grp, &stale);
-		let_go(l, grp, &gone);
-	}
-	mutex_unlock(&liobn_mutex);
-
-	if (stale || !list_empty(&gone))
-		synchronize_hypercalls(kvm);
-	free_stale(stale);
-	clear_and_put(&gone);
-}
-
-/* Hypercalls; all of what follows is called within kvm->srcu */
+/* All of what follows is called within kvm->srcu. */
 
 static struct kvmppc_liobn *find_liobn(struct kvm *kvm, u64 number)
 {
@@ -1009,7 +282,7 @@ static long commit(struct kvmppc_liobn *l, const struct liobn_tables *tables,
 	bool ok = true;
 	unsigned int i;
 
-	lock_entries(l, index, nr);
+	kvmppc_liobn_lock(l, index, nr);
 	for (i = 0; tables && i < tables->nr; i++) {
 		struct liobn_put put = put_of(l, tables->tbl[i], first, nr, list);
 
@@ -1022,7 +295,7 @@ static long commit(struct kvmppc_liobn *l, const struct liobn_tables *tables,
 		unmap_from_tables(l, tables, first, nr);
 		liobn_fill(l, index, nr, 0);
 	}
-	unlock_entries(l, index, nr);
+	kvmppc_liobn_unlock(l, index, nr);
 
 	return ok ? H_SUCCESS : H_HARDWARE;
 }
@@ -1034,7 +307,7 @@ static long put_list(struct kvmppc_liobn *l, unsigned long first,
 	const struct liobn_tables *tables = tables_of(l);
 	long ret;
 
-	ret = grow_pages(l, first - l->offset, nr);
+	ret = kvmppc_liobn_grow(l, first - l->offset, nr);
 	if (ret)
 		return ret;
 
@@ -1065,7 +338,7 @@ static bool try_one(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
 	ok = liobn_try_one(l, tables_of(l), entry, tce, ua, false);
 	preempt_enable();
 	rcu_read_unlock();
-	wake_up_lockers(l);
+	kvmppc_liobn_wake_up(l);
 
 	return ok;
 }
@@ -1106,7 +379,7 @@ static bool try_stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
 	ok = liobn_try_stuff(l, tables_of(l), entry, nr, tce, false);
 	preempt_enable();
 	rcu_read_unlock();
-	wake_up_lockers(l);
+	kvmppc_liobn_wake_up(l);
 
 	return ok;
 }
@@ -1121,19 +394,19 @@ static long stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
 		return H_SUCCESS;
 
 	if (tce) {
-		ret = grow_pages(l, index, nr);
+		ret = kvmppc_liobn_grow(l, index, nr);
 		if (ret)
 			return ret;
 	}
 
-	lock_entries(l, index, nr);
+	kvmppc_liobn_lock(l, index, nr);
 	unmap_from_tables(l, tables_of(l), entry, nr);
 	for (i = 0; i < nr; i += n) {
 		n = min(nr - i, LIOBN_FILL_ENTRIES);
 		liobn_fill(l, index + i, n, tce);
 		cond_resched();
 	}
-	unlock_entries(l, index, nr);
+	kvmppc_liobn_unlock(l, index, nr);
 
 	return H_SUCCESS;
 }
@@ -1205,7 +478,7 @@ static int try_put_list(struct kvmppc_liobn *l, unsigned long first,
 			     (__be64 *)list->tce, list, false);
 	preempt_enable();
 	rcu_read_unlock();
-	wake_up_lockers(l);
+	kvmppc_liobn_wake_up(l);
 
 	return ret;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * LIOBNs of a guest: what virtual mode and real mode share.
+ * LIOBNs of a guest: what virtual mode and real mode share, and what their
+ * tables and attachments offer to hypercalls in virtual mode.
  *
  * A LIOBN (logical I/O bus number) names a TCE table by which a guest gives a
  * bus its DMA addresses. KVM keeps the guest's table, in pages that user space
@@ -16,6 +17,8 @@
 #include <linux/list.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/srcu.h>
 #include <linux/wait.h>
 
 #include <asm/iommu.h>
@@ -278,5 +281,28 @@ static __always_inline unsigned int liobn_lock_of(unsigned long index)
 {
 	return (index >> LIOBN_BLOCK_SHIFT) & (LIOBN_NR_LOCKS - 1);
 }
+
+/* book3s_64_vio_table.c */
+
+extern struct mutex kvmppc_liobn_mutex;
+
+long kvmppc_liobn_grow(struct kvmppc_liobn *l, unsigned long index,
+		       unsigned long nr);
+void kvmppc_liobn_lock(struct kvmppc_liobn *l, unsigned long index,
+		       unsigned long nr);
+void kvmppc_liobn_unlock(struct kvmppc_liobn *l, unsigned long index,
+			 unsigned long nr);
+void kvmppc_liobn_wake_up(struct kvmppc_liobn *l);
+struct kvmppc_liobn *kvmppc_liobn_of_file(const struct file *file);
+
+/* Wait for all hypercalls of the VM that are under way. */
+static inline void kvmppc_liobn_synchronize(struct kvm *kvm)
+{
+	synchronize_srcu_expedited(&kvm->srcu);
+}
+
+/* book3s_64_vio_attach.c */
+
+void kvmppc_liobn_detach_all(struct kvmppc_liobn *l);
 
 #endif /* _POWERPC_BOOK3S_64_VIO_H */
