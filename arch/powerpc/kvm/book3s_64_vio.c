@@ -13,6 +13,10 @@
  * for each. All that a list has for a chunk is written under one lock of it, so
  * nothing comes in between.
  *
+ * A list that can't be written for want of memory, or since a hypervisor below
+ * refuses, ends as H_NOT_ENOUGH_RESOURCES: Linux as a guest gives its mapping up
+ * at this value, and takes all other errors for success.
+ *
  * Most hypercalls are over before that, for they change what there is memory for
  * and nobody else is at: book3s_64_vio_try.h.
  *
@@ -174,7 +178,7 @@ static long prepare_table(const struct liobn_put *put)
 
 	if (tce_grow(put->tbl, put->entry, put->nr)) {
 		release(put, 0, put->nr);
-		return H_RESOURCE;
+		return H_NOT_ENOUGH_RESOURCES;
 	}
 
 	return H_SUCCESS;
@@ -297,7 +301,7 @@ static long commit(struct kvmppc_liobn *l, const struct liobn_tables *tables,
 	}
 	kvmppc_liobn_unlock(l, index, nr);
 
-	return ok ? H_SUCCESS : H_HARDWARE;
+	return ok ? H_SUCCESS : H_NOT_ENOUGH_RESOURCES;
 }
 
 /* Write a list that liobn_read_list() found good, whatever it takes. */
@@ -307,9 +311,8 @@ static long put_list(struct kvmppc_liobn *l, unsigned long first,
 	const struct liobn_tables *tables = tables_of(l);
 	long ret;
 
-	ret = kvmppc_liobn_grow(l, first - l->offset, nr);
-	if (ret)
-		return ret;
+	if (kvmppc_liobn_grow(l, first - l->offset, nr))
+		return H_NOT_ENOUGH_RESOURCES;
 
 	ret = prepare_tables(l, tables, first, nr, list);
 	if (ret)
@@ -361,7 +364,7 @@ static long put_one(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 
 	list = list_of(vcpu);
 	if (!list)
-		return H_RESOURCE;
+		return H_NOT_ENOUGH_RESOURCES;
 
 	list->slots = slots;
 	list->tce[0] = tce;
@@ -388,16 +391,12 @@ static long stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
 		  unsigned long nr)
 {
 	unsigned long index = entry - l->offset, i, n;
-	long ret;
 
 	if (nr <= TCE_LIST_MAX && try_stuff(l, entry, tce, nr))
 		return H_SUCCESS;
 
-	if (tce) {
-		ret = kvmppc_liobn_grow(l, index, nr);
-		if (ret)
-			return ret;
-	}
+	if (tce && kvmppc_liobn_grow(l, index, nr))
+		return H_NOT_ENOUGH_RESOURCES;
 
 	kvmppc_liobn_lock(l, index, nr);
 	unmap_from_tables(l, tables_of(l), entry, nr);
@@ -419,11 +418,11 @@ static long stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
  * @tce: guest address of the page and permission bits; without, it is unmapped
  *
  * Context: May sleep.
- * Return: H_SUCCESS; H_HARDWARE, with the entry unmapped, if KVM runs in a
- *	   partition whose hypervisor refuses; or with nothing changed:
- *	   H_PARAMETER if @ioba is not that of a page in the table, H_RESOURCE
- *	   without memory, H_TOO_HARD for user space: no such LIOBN, or not
- *	   memory of the guest that is registered.
+ * Return: H_SUCCESS; or with nothing changed: H_PARAMETER if @ioba is not that of
+ *	   a page in the table, H_NOT_ENOUGH_RESOURCES without memory, H_TOO_HARD
+ *	   for user space: no such LIOBN, or not memory of the guest that is
+ *	   registered. H_NOT_ENOUGH_RESOURCES with the entry unmapped if KVM runs
+ *	   in a partition whose hypervisor refuses.
  */
 long kvmppc_h_put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 		      unsigned long ioba, unsigned long tce)
@@ -492,7 +491,7 @@ static long copy_and_put(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 	int ret;
 
 	if (!list)
-		return H_RESOURCE;
+		return H_NOT_ENOUGH_RESOURCES;
 
 	/* One set for all of it: another may lack what was found in this one. */
 	list->slots = kvm_memslots(l->kvm);

@@ -286,8 +286,8 @@ static __always_inline unsigned int liobn_lock_of(unsigned long index)
 
 extern struct mutex kvmppc_liobn_mutex;
 
-long kvmppc_liobn_grow(struct kvmppc_liobn *l, unsigned long index,
-		       unsigned long nr);
+int kvmppc_liobn_grow(struct kvmppc_liobn *l, unsigned long index,
+		      unsigned long nr);
 void kvmppc_liobn_lock(struct kvmppc_liobn *l, unsigned long index,
 		       unsigned long nr);
 void kvmppc_liobn_unlock(struct kvmppc_liobn *l, unsigned long index,

@@ -21,7 +21,6 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
-#include <asm/hvcall.h>
 #include <asm/kvm_ppc.h>
 
 #include "book3s_64_vio.h"
@@ -120,19 +119,19 @@ static u64 *grow_page(struct kvmppc_liobn *l, unsigned long index)
  * @nr: how many, at least 1
  *
  * Context: May sleep.
- * Return: H_SUCCESS, or H_RESOURCE without memory.
+ * Return: 0 or -ENOMEM. What was allocated stays, since it was charged.
  */
-long kvmppc_liobn_grow(struct kvmppc_liobn *l, unsigned long index,
-		       unsigned long nr)
+int kvmppc_liobn_grow(struct kvmppc_liobn *l, unsigned long index,
+		      unsigned long nr)
 {
 	unsigned long last = index + nr - 1;
 
 	for (;;) {
 		if (!grow_page(l, index))
-			return H_RESOURCE;
+			return -ENOMEM;
 		index |= LIOBN_TCES_PER_PAGE - 1;
 		if (index >= last)
-			return H_SUCCESS;
+			return 0;
 		index++;
 		cond_resched();
 	}

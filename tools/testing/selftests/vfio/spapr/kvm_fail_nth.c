@@ -297,7 +297,7 @@ static long put_is_there(void *arg)
 	       busy(&e->g, A) == 1 ? 0 : -1;
 }
 
-#define HCALL_ERRORS	{ H_RESOURCE, -H_TOO_HARD }
+#define HCALL_ERRORS	{ H_NOT_ENOUGH_RESOURCES, -H_TOO_HARD }
 
 TEST_F(fail, put)
 {

@@ -17,7 +17,8 @@
 
 #define H_SUCCESS		0
 #define H_PARAMETER		(-4)
-#define H_RESOURCE		(-16)
+/* The one error at which a Linux guest rolls a mapping back. */
+#define H_NOT_ENOUGH_RESOURCES	(-44)
 /* What a test sees of a hypercall that KVM passed on to user space. */
 #define H_TOO_HARD		9999
 
