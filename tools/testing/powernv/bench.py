@@ -17,10 +17,11 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+import tomllib
 
 sys.dont_write_bytecode = True
 import machine      # noqa: E402
+from machine import HERE    # noqa: E402
 
 MACHINES = ('powernv9', 'powernv8')
 NAMES = {'powernv9': 'POWER9', 'powernv8': 'POWER8'}
@@ -71,9 +72,9 @@ def command(args, kernel, name, boot_name, log):
     common = [name, '--kernel', getattr(args, kernel),
               '--tests-dir', args.tests_dir, '--timeout', str(args.timeout)]
     if boot_name == PROFILE:
-        return [os.path.join(machine.HERE, 'profile_calls.py'), *common, '--rows']
+        return [os.path.join(HERE, 'profile_calls.py'), *common, '--rows']
     program, words, qemu = {**BOOTS, **SMP_BOOTS}[boot_name]
-    return [os.path.join(machine.HERE, 'boot.py'), *common, *qemu,
+    return [os.path.join(HERE, 'boot.py'), *common, *qemu,
             '--run', program, '--args', words, '--log', log + '.log',
             '--extra-append', 'kunit.enable=0', '--test-timeout', '1000000',
             '--quiet', str(args.timeout)]
@@ -127,39 +128,39 @@ def measure(args, results):
 
 # --- judging -----------------------------------------------------------------
 
-@dataclass
-class Row:
+class Line:
     """One line of the table: a figure of ours, the base's, and a limit."""
-    text: str
-    ours: object        # function of one machine's rows
-    limit: object = None        # the same, of ours' rows and the base's
-    base: object = None         # ours, if not given
-    unit: str = 'insn'
-    only: str = ''
-    why: object = None          # why the limit is not met, of ours' rows
-    most: object = None         # up to where that is a reason
+
+    def __init__(self, text, figure, per=1, unit='insn', only='', limit=None,
+                 of_base=None, of_row=None, reason='', accepted=None):
+        self.text, self.unit, self.only = text, unit, only
+        self.figure = figure_of(figure, per)
+        self.limit = limit_of(self.figure, limit, of_base, of_row)
+        self.reason = REASONS[reason] if reason else None
+        self.accepted = accepted or {}
+        if bool(reason) != bool(accepted):
+            raise ValueError(f'{text}: a reason needs "accepted", and the '
+                             'other way round')
 
 
-def get(row, per=1):
-    return lambda r: r[row][0] / per
+def figure_of(name, per=1):
+    """The function that finds a figure in one machine's rows."""
+    if name.endswith('()'):
+        return FIGURES[name[:-2]]
+    return lambda rows: rows[name][0] / per
 
 
-def fixed(power9, power8=None):
-    return lambda ours, base: power8 if power8 and ours['_name'] == 'powernv8' \
-        else power9
-
-
-def accepted(power9, power8=None):
-    """What was measured when the reason was given, and a tenth."""
-    return fixed(power9 * 1.1, power8 and power8 * 1.1)
-
-
-def times(row, factor):
-    return lambda ours, base: ours[row][0] * factor
-
-
-def of_base(row, factor=1.0):
-    return lambda ours, base: base[row][0] * factor
+def limit_of(figure, limit, of_base, of_row):
+    """The function of ours' rows and the base's; None without a limit."""
+    if of_base is not None:
+        return lambda ours, base: figure(base) * of_base
+    if of_row:
+        return lambda ours, base: ours[of_row[0]][0] * of_row[1]
+    if isinstance(limit, str):
+        return lambda ours, base: LIMITS[limit[:-2]](ours)
+    if isinstance(limit, dict):
+        return lambda ours, base: limit[ours['_name']]
+    return limit if limit is None else lambda ours, base: limit
 
 
 def best_sparse(rows):
@@ -174,10 +175,9 @@ def uncharged(rows):
                if k + '_charged' in rows)
 
 
-def per_run(run):
+def a_run_of_4(rows):
     """16 bytes; less than a page of 64 KiB is not seen."""
-    return lambda ours, base: 16 + 65536 / ours[
-        f'mem_registry_run{run}_runs'][0]
+    return 16 + 65536 / rows['mem_registry_run4_runs'][0]
 
 
 def shares(rows, call):
@@ -201,91 +201,26 @@ def why_put(rows):
 
 
 def why_two_levels(rows):
-    return '41 levels of 32 KiB, 12 of 24 bits each, for hardware wants levels ' \
-        f'of equal size; 3 levels take {number(rows["mem_sparse_1t/3"][0])}'
+    return '41 levels of 32 KiB, 12 of 24 bits each, because hardware wants ' \
+        'levels of equal size; 3 levels take ' \
+        f'{number(rows["mem_sparse_1t/3"][0])}'
 
 
-def list_row(text, row, limit):
-    return Row(f'{text}, per entry', get(row, 512), fixed(limit))
+FIGURES = {'best_sparse': best_sparse, 'uncharged': uncharged}
+LIMITS = {'a_run_of_4': a_run_of_4}
+REASONS = {'why_one_map': why_one('one_map'),
+           'why_one_unmap': why_one('one_unmap'),
+           'why_put': why_put, 'why_two_levels': why_two_levels}
 
 
-ENTRY = 'one call of 4096, per entry'
-ROWS = [
-    Row(f'map 64 KiB entries, contiguous, {ENTRY}', get('map_contig'),
-        fixed(16)),
-    Row(f'map 64 KiB entries, fragmented, {ENTRY}', get('map_frag'),
-        fixed(40)),
-    Row('map over existing entries, contiguous, per entry', get('map_over'),
-        fixed(60)),
-    Row('map over existing entries, fragmented, per entry',
-        get('map_over_frag'), fixed(60)),
-    Row('map over existing entries, scattered, per entry',
-        get('map_over_scattered'), fixed(60)),
-    Row('unmap, per entry', get('unmap'), fixed(16)),
-    Row('unmap fragmented memory, per entry', get('unmap_frag'), fixed(16)),
-    Row('unmap entries mapped out of order, per entry',
-        get('unmap_scattered')),
-    Row('map 4 KiB entries, per entry', get('map_4k'), fixed(12)),
-    Row('map 4 KiB entries, fragmented, per entry', get('map_4k_frag')),
-    Row('map one entry, whole ioctl, 1 region', get('one_map/1'),
-        fixed(2200, 1400), why=why_one('one_map'), most=accepted(2961, 2045)),
-    Row('unmap one entry, whole ioctl, 1 region', get('one_unmap/1'),
-        fixed(2200, 1400), why=why_one('one_unmap'),
-        most=accepted(2910, 1994)),
-    Row('map refused for its flags, whole ioctl', get('refused')),
-    Row('map and unmap one entry, the sum', get('one_both/1')),
-    Row('map one entry, 65,536 regions', get('one_map/65536'),
-        times('one_map/1', 1.25)),
-    Row('unmap one entry, 65,536 regions', get('one_unmap/65536'),
-        times('one_unmap/1', 1.25)),
-    Row('unmap an empty 2 GiB window of 4 KiB entries', get('unmap_empty'),
-        fixed(20000)),
-    Row('remove a 1 TiB window with 2 entries mapped', get('remove_1t'),
-        fixed(600000)),
-    Row('register memory, per 64 KiB page', get('register'),
-        of_base('register')),
-    Row('register contiguous shared memory, per page', get('register_contig'),
-        of_base('register_contig')),
-    Row('register fragmented shared memory, per page', get('register_frag'),
-        of_base('register_frag')),
-    Row('register one page, whole ioctl', get('register_one'),
-        of_base('register_one')),
-    Row('unregister memory, per page (the base does it later)',
-        get('unregister')),
-    Row('H_PUT_TCE, no table attached', get('h_put_tce_bare')),
-    Row('H_PUT_TCE, table attached', get('h_put_tce'), fixed(1300),
-        only='powernv8', why=why_put, most=accepted(1376)),
-    Row('H_PUT_TCE, table attached (limit: 1.3 x not attached)',
-        get('h_put_tce'), times('h_put_tce_bare', 1.3), only='powernv9',
-        why=why_put, most=accepted(4160)),
-    list_row('H_PUT_TCE_INDIRECT of 512', 'h_put_tce_indirect/512', 60),
-    list_row('H_PUT_TCE_INDIRECT of 512, scattered',
-             'h_put_tce_indirect_scattered/512', 60),
-    list_row('H_PUT_TCE_INDIRECT of 512, fragmented memory',
-             'h_put_tce_indirect_frag/512', 60),
-    Row('H_PUT_TCE_INDIRECT of 512, runs of 3 pages, per entry',
-        get('h_put_tce_indirect_runs/512', 512)),
-    Row('H_PUT_TCE_INDIRECT of 512, the same scattered, per entry',
-        get('h_put_tce_indirect_runs_scattered/512', 512)),
-    list_row('H_STUFF_TCE of 512', 'h_stuff_tce/512', 20),
-    list_row('H_STUFF_TCE of 512, scattered', 'h_stuff_tce_scattered/512', 20),
-    Row('view of a full linear 1 TiB window', get('mem_view_1t'),
-        of_base('mem_view_1t', 1 / 500), unit='byte'),
-    Row('40 mappings over 1 TiB: tables and view', best_sparse,
-        lambda ours, base: best_sparse(base) / 8, unit='byte'),
-    Row('40 mappings over 1 TiB, 2 levels', get('mem_sparse_1t/2'),
-        of_base('mem_sparse_1t/2', 1 / 8), unit='byte', why=why_two_levels,
-        most=accepted(1480752)),
-    Row('16 GiB window in its worst case', get('mem_worst_16g'), unit='byte'),
-    Row('registry, runs of 4 pages, per run',
-        get('mem_registry_run4_per_run'), per_run(4), unit='byte'),
-    Row('registry, fragmented, per page',
-        get('mem_registry_run1_per_page'), fixed(8.2), unit='byte'),
-    Row('registry, runs of 4 pages, per page',
-        get('mem_registry_run4_per_page'), fixed(8.2), unit='byte'),
-    Row('most that a window or region uses uncharged', uncharged, fixed(0),
-        unit='byte'),
-]
+def read_lines():
+    """The lines of the table, and those that README shows; see bench.toml."""
+    with open(os.path.join(HERE, 'bench.toml'), 'rb') as f:
+        data = tomllib.load(f)
+    return [Line(**line) for line in data['line']], data['shown']
+
+
+LINES, SHOWN = read_lines()
 
 
 def value(function, *rows):
@@ -303,33 +238,37 @@ def number(n):
 
 
 def judge(results):
-    """(row, machine, ours, base, limit, verdict, why) for each line."""
-    lines = []
-    for row in ROWS:
+    """(line, machine, ours, base, limit, verdict, why) for each line."""
+    judged = []
+    for line in LINES:
         for name in MACHINES:
-            if row.only and row.only != name:
-                continue
-            ours, base = (dict(results[k][name], _name=name) for k in KERNELS)
-            mine = value(row.ours, ours)
-            limit = value(row.limit, ours, base) if row.limit else None
-            verdict = ''
-            if row.limit:
-                verdict = 'not measured' if mine is None or limit is None \
-                    else 'met' if mine <= limit else 'NOT MET'
-            why = value(row.why, ours) \
-                if row.why and verdict == 'NOT MET' else ''
-            if why and mine > row.most(ours, base):
-                verdict, why = 'NOT MET, by more than before', ''
-            lines.append((row, name, mine, value(row.base or row.ours, base),
-                          limit, verdict, why))
-    return lines
+            if line.only in ('', name):
+                judged.append((line, name, *judge_line(line, name, results)))
+    return judged
+
+
+def judge_line(line, name, results):
+    ours, base = (dict(results[k][name], _name=name) for k in KERNELS)
+    mine, theirs = value(line.figure, ours), value(line.figure, base)
+    limit = value(line.limit, ours, base) if line.limit else None
+    if not line.limit:
+        return mine, theirs, limit, '', ''
+    if mine is None or limit is None:
+        return mine, theirs, limit, 'not measured', ''
+    if mine <= limit:
+        return mine, theirs, limit, 'met', ''
+    if not line.reason:
+        return mine, theirs, limit, 'NOT MET', ''
+    if mine > line.accepted[name] * 1.1:
+        return mine, theirs, limit, 'NOT MET, by more than before', ''
+    return mine, theirs, limit, 'NOT MET', value(line.reason, ours) or ''
 
 
 def table(lines):
     out = [f'{"":58} {"":6} {"ours":>12} {"base":>15} {"limit":>12}']
-    for row, name, ours, base, limit, verdict, why in lines:
-        unit = '' if row.unit == 'insn' else f' ({row.unit}s)'
-        out.append(f'{row.text + unit:58} {NAMES[name]:6} {number(ours):>12} '
+    for line, name, ours, base, limit, verdict, why in lines:
+        unit = '' if line.unit == 'insn' else f' ({line.unit}s)'
+        out.append(f'{line.text + unit:58} {NAMES[name]:6} {number(ours):>12} '
                    f'{number(base):>15} {number(limit) if limit is not None else "":>12}'
                    f'  {verdict}'.rstrip())
         if why:
@@ -390,12 +329,13 @@ CURVES = {
 }
 
 
-def gnuplot(out, name, text):
+def gnuplot(out, name, text, size=(900, 560)):
     """Draws one plot twice."""
+    width, height = size
     for kind, terminal in (
-            ('svg', 'svg size 900,560 dynamic background "white" '
+            ('svg', f'svg size {width},{height} dynamic background "white" '
              'font "sans-serif,14"'),
-            ('png', 'pngcairo size 900,560 font "sans,12"')):
+            ('png', f'pngcairo size {width},{height} font "sans,12"')):
         script = (f'set terminal {terminal}\n'
                   f'set output "{os.path.join(out, name)}.{kind}"\n' + text)
         run = subprocess.run(['gnuplot'], input=script, text=True, check=False,
@@ -456,53 +396,66 @@ plot {clauses}
 ''')
 
 
-BARS = [('map, contiguous', 'map_contig', 1, 16),
-        ('map, fragmented', 'map_frag', 1, 40),
-        ('map over', 'map_over', 1, 60),
-        ('unmap', 'unmap', 1, 16),
-        ('map 4 KiB', 'map_4k', 1, 12),
-        ('H\\\\_PUT\\\\_TCE\\\\_INDIRECT', 'h_put_tce_indirect/512', 512, 60),
-        ('H\\\\_STUFF\\\\_TCE', 'h_stuff_tce/512', 512, 20)]
+# What the documentation shows: bars on the left, a curve on the right.
+COST_BARS = [('map, contiguous', 'map_contig', 1),
+             ('map, fragmented', 'map_frag', 1),
+             ('unmap', 'unmap', 1),
+             ('H_PUT_TCE_INDIRECT', 'h_put_tce_indirect/512', 512),
+             ('H_STUFF_TCE', 'h_stuff_tce/512', 512)]
 
 
-def plot_bars(out, results):
-    """What an entry costs, side by side, with the limits as lines."""
-    keys = [k for k in STYLES if results[k[0]][k[1]].get('map_contig')]
-    data = '$bars << EOD\n'
-    for i, (label, row, per, limit) in enumerate(BARS):
-        values = [value(get(row, per), results[k][n]) for k, n in keys]
-        data += f'{i} {limit} "{label}" ' + ' '.join(
-            '?' if v is None else f'{max(v, 0.1):.3f}' for v in values) + '\n'
-    data += 'EOD\n'
-    clauses = []
-    for i, (kernel, name) in enumerate(keys):
-        color = re.search(r'lc (rgb "\S+")', STYLES[kernel, name])[1]
-        clauses.append(
-            f'$bars using ($0 + {i * 0.2 - 0.3:.1f}):{i + 4}:(0.18)'
-            f'{":xtic(3)" if not i else ""} with boxes fs solid lc {color} '
-            f'title "{kernel}, {NAMES[name]}"')
-    clauses.append('$bars using 1:2:(0.4) with xerrorbars pt 0 lw 3 '
-                   'lc rgb "black" title "limit"')
-    if keys:
-        gnuplot(out, 'per-entry', data + f'''
-set title "Cost of an entry"
-set ylabel "guest instructions"
+def cost_bars(results):
+    data, clauses = '$cost << EOD\n', []
+    for label, row, per in COST_BARS:
+        values = [value(figure_of(row, per), results[k][n]) for k, n in STYLES]
+        data += f'"{label}" ' + ' '.join(
+            '?' if v is None else f'{v:.3f}' for v in values) + '\n'
+    for i, ((kernel, name), style) in enumerate(STYLES.items()):
+        color = re.search(r'lc (rgb "\S+")', style)[1]
+        clauses.append(f'$cost using ($0 + {i * 0.2 - 0.3:.1f}):{i + 2}:(0.18)'
+                       f'{":xtic(1)" if not i else ""} with boxes fs solid '
+                       f'lc {color} title "{kernel}, {NAMES[name]}"')
+    return data + 'EOD\n', ', '.join(clauses)
+
+
+def plot_cost(out, results):
+    """The plot of the documentation; nothing of it, if a part is missing."""
+    bars, bar_clauses = cost_bars(results)
+    data, clauses = series(lambda k, n: curve(results[k][n], 'one_both'))
+    if '?' in bars or clauses.count('using') != len(STYLES):
+        return
+    gnuplot(out, 'cost', bars + data + f'''
+set multiplot layout 1,2
 set logscale y 10
-set yrange [1:*]
-set datafile missing "?"
+set ylabel "guest instructions"
 set grid ytics
-set xtics rotate by -25
-set key outside right center
-plot {', '.join(clauses)}
-''')
+set format y "10^{{%L}}"
+set bmargin 8
+set title "One entry of a call of many" noenhanced
+set xtics rotate by -35 noenhanced
+set xrange [-0.6:{len(COST_BARS) - 0.4:.1f}]
+set yrange [1:1e6]
+set key top right
+plot {bar_clauses}
+set rmargin 5
+set xrange [*:*]
+set yrange [1e3:1e8]
+set title "Map one entry and unmap it, two ioctls"
+set xlabel "regions that the process has registered"
+set logscale x 2
+set format x "%.0f"
+set key top left
+plot {clauses}
+unset multiplot
+''', (1000, 460))
 
 
 def plots(out, results):
+    plot_cost(out, results)
     for name in CURVES:
         plot_curve(out, name, results)
     for entries in THREAD_ENTRIES:
         plot_threads(out, results, entries)
-    plot_bars(out, results)
 
 
 # --- all of it ---------------------------------------------------------------

@@ -21,6 +21,7 @@ import bench        # noqa: E402
 import check        # noqa: E402
 import client       # noqa: E402
 import compose      # noqa: E402
+import figures      # noqa: E402
 import gates        # noqa: E402
 import ktap         # noqa: E402
 import machine      # noqa: E402
@@ -666,8 +667,80 @@ class Bench(unittest.TestCase):
         self.assertEqual(self.verdict(100000)[1], False)
 
     def test_each_reason_has_an_end(self):
-        for row in bench.ROWS:
-            self.assertEqual(bool(row.why), bool(row.most), row.text)
+        with self.assertRaises(ValueError):
+            bench.Line('x', 'h_put_tce', limit=1, reason='why_put')
+        for line in bench.LINES:
+            self.assertEqual(bool(line.reason), bool(line.accepted), line.text)
+
+
+class Figures(unittest.TestCase):
+    """What was measured is written where it is shown, and nowhere else."""
+    README = ('Costs:\n\n            POWER9        POWER8\n    old 1 2 3 4\n\n'
+              'Hosts:\n\n    powernv9  PHB4  64 KiB  radix    12\n'
+              '    powernv9  PHB4   4 KiB  radix     -\n')
+
+    def setUp(self):
+        tmp = tempfile.TemporaryDirectory()
+        self.addCleanup(tmp.cleanup)
+        for name, path in (('TOP', tmp.name), ('BUILD', tmp.name + '/build')):
+            self.addCleanup(setattr, machine, name, getattr(machine, name))
+            setattr(machine, name, path)
+        os.makedirs(tmp.name + '/build/bench')
+        os.makedirs(tmp.name + '/series')
+        for path in ('README', 'series/cover'):
+            self.write(path, self.README)
+
+    @staticmethod
+    def write(path, text):
+        with open(os.path.join(machine.TOP, path), 'w', encoding='utf-8') as f:
+            f.write(text)
+
+    def run_it(self):
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            lost = figures.costs() + figures.cases()
+        return lost, figures.read('README'), out.getvalue()
+
+    def measured(self, figure):
+        rows = {l['figure']: [figure * l.get('per', 1)] for l in bench.SHOWN}
+        self.write('build/bench/results.json', json.dumps(
+            {k: {m: rows for m in bench.MACHINES} for k in bench.KERNELS}))
+
+    def boot(self, **results):
+        self.write('build/results.json', json.dumps(
+            {n.replace('_', '-'): {'passed': ['x'] * r[0],
+                                   'failed': ['y'] * r[1]}
+             for n, r in results.items()}).replace('client-', 'client '))
+
+    def test_costs(self):
+        self.measured(1234567)
+        _, text, _ = self.run_it()
+        self.assertEqual(text.count('1.2 M'), 4 * len(bench.SHOWN))
+        self.assertNotIn('old', text)
+        self.assertIn('\n\nHosts:\n', text)
+        self.assertNotIn('register memory', figures.read('series/cover'))
+
+    def test_nothing_measured(self):
+        lost, text, _ = self.run_it()
+        self.assertEqual((len(lost), text), (2, self.README))
+
+    def test_one_figure_lacks(self):
+        self.write('build/bench/results.json', '{"ours": {}, "base": {}}')
+        lost, text, _ = self.run_it()
+        self.assertIn('old', text)
+        self.assertIn('map, contiguous', lost[0])
+
+    def test_cases(self):
+        self.boot(powernv9_64k=(400, 0), powernv9_64k_smp=(60, 0),
+                  powernv9_4k=(7, 1), client_qemu=(1, 0))
+        lost, text, _ = self.run_it()
+        self.assertIn('64 KiB  radix   460\n', text)
+        self.assertIn(' 4 KiB  radix     -\n', text)
+        self.assertIn('powernv9-4k', lost[1])
+
+    def test_cases_of_a_part(self):
+        self.boot(powernv9_64k=(4, 0))
+        lost, text, _ = self.run_it()
+        self.assertEqual((len(lost), text), (2, self.README))
 
 
 class Compose(unittest.TestCase):
