@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Composes, builds, boots and tests the patched kernel. Everything that is made
-# lies in build/. "make help" lists what is for daily use and what can be set.
+# lies in build/. "make help" lists the targets and what can be set.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 # Phony, all of them: what is up to date is known to compose and kbuild.
 .PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
 	kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan kernel-gdb \
-	check check-long check-base check-harness check-patches bisect base-7.2 \
+	check check-long check-base check-tools check-patches bisect base-7.2 \
 	gates fuzz fuzz-selftest fuzz-corpus fuzz-abi stress latency \
-	bench profile builds deb lint docs clean \
+	bench figures profile build-configs deb lint docs kunit clean \
 	run-qemu run-dpdk client-setup gdb
 
 POWERNV := tools/testing/powernv
@@ -74,56 +74,73 @@ CHECK_ARGS := $(if $(MACHINE),--machine $(MACHINE)) \
 	$(if $(TEST),--tests '$(TEST)') $(if $(FILTER),--filter '$(FILTER)') \
 	$(if $(V),--verbose)
 
+define HELP
+try
+  make run              boot a POWER9 host, show the main job at work: 5 minutes
+  make run-qemu         a KVM guest with a passed-through network card
+  make run-dpdk         DPDK sends packets (4 KiB pages; WORDS=hugepages: 64)
+
+test
+  make check            all tests, clients and gates, as CI: up to an hour
+  make check-long       the same on all kernels that check themselves, and long
+                        fuzzing: hours
+  make check-base       the tests on the unpatched base, where many fail
+  make check-tools      the tools that test (part of check)
+  make gates            lint, build-configs and fuzz, as check runs them
+  make lint             checkpatch of files and series, kernel-doc, sparse,
+                        coccinelle, W=1 of gcc and clang, docs
+  make build-configs    compile what is ours in six other configurations
+  make docs             build the documentation (build/docs) without a warning
+  make fuzz             fuzz index, registry, view and tables on this machine
+  make fuzz-selftest    plant faults, which the fuzzers have to find
+  make fuzz-abi         random calls against a model (SEED= STEPS=)
+  make stress           everything at once, on 4 CPUs (SEED= SECONDS=)
+  make kunit            the kernel's kunit.py runs our KUnit suites
+
+measure
+  make bench            ours and the base: instructions, memory; 35 minutes
+  make profile          the functions in which a call's instructions are
+  make latency          the longest times without scheduling
+  make figures          write the results of bench and check into README,
+                        series/cover and Documentation
+
+series
+  make tree             compose build/linux from the base and our files
+  make patches          write the series for git am (build/patches)
+  make check-patches    apply it with git am and quilt, and compare
+  make bisect           compile what each step of it touches, in order
+  make deb              a Debian package for ppc64el (build/deb): 90 minutes
+  make base-7.2         unpack current mainline, for BASE=build/base-7.2
+
+maintain
+  make setup            install with apt what run and check need
+  make kernel           build it (build/k64; PAGES=4k: build/k4; DEBUG=...)
+  make kernel-base      build the base (build/kbase)
+  make tests            build the test programs (build/tests)
+  make gdb              a test with gdb on the kernel (MACHINE= TEST= FILTER=)
+  make fuzz-corpus      take what the fuzzers found into the corpus
+  make clean            remove build/
+
+variables
+  MACHINE=NAME          powernv9, powernv9-hash, powernv8, pseries, pseries8
+  TEST=NAME,...         test programs        FILTER=GLOB,...  test cases
+  PAGES=64k|4k          the page size of the kernel
+  DEBUG=1               kernels that check themselves: debug (lockdep and more),
+                        kasan, kcsan; with MACHINE, debug; DEBUG=NAME, that one
+  BASE=FOLDER           an unpacked kernel source as the base
+  SEED=N STEPS=N SECONDS=N   for fuzz-abi and stress
+  TIME=SECONDS          for each fuzzer, 20  FUZZERS=NAME ...
+  WORDS=WORD            run-qemu: for the guest's kernel, as disable_ddw
+  GDB=WORDS             for gdb, as -ex "break tce_map"
+  DEB_FLAVOUR=NAME      powerpc64le (4 KiB pages), powerpc64le-64k
+  JOBS=N                compilers, and fuzzers, at a time
+  V=1                   show the whole console
+
+Each target builds what it needs, and names what it installs before it does.
+endef
+
 help:
-	@echo 'make run          boot a POWER9 host and show the main job at work'
-	@echo 'make run-qemu     a KVM guest with a passed-through network card'
-	@echo 'make run-dpdk     DPDK sends packets (4 KiB pages; 64 KiB with WORDS=hugepages)'
-	@echo 'make check        all tests, clients and gates, on POWER8 and POWER9'
-	@echo 'make check-long   the same, on all kernels that check themselves, and'
-	@echo '                  long fuzzing: hours; not for CI'
-	@echo 'make check-base   the same tests on the unpatched base; not for CI'
-	@echo 'make bench        measure against the base: instructions, memory; half an hour'
-	@echo 'make profile      instructions of a map, an unmap, H_PUT_TCE and'
-	@echo '                  H_PUT_TCE_INDIRECT, by function; powernv9 and powernv8'
-	@echo 'make tree         compose build/linux from the base and our files'
-	@echo 'make kernel       build it (build/k64; PAGES=4k: build/k4; DEBUG=...)'
-	@echo 'make kernel-base  build the base (build/kbase)'
-	@echo 'make tests        build the test programs (build/tests)'
-	@echo 'make patches      write the series for git am (build/patches)'
-	@echo 'make check-patches  apply it with git am and quilt, and compare'
-	@echo 'make bisect       compile what each step of it touches, in order'
-	@echo 'make deb          a Debian package for ppc64el, 90 minutes (build/deb)'
-	@echo 'make base-7.2     unpack current mainline, for BASE=build/base-7.2'
-	@echo 'make gdb          run a test with gdb on the kernel (MACHINE= TEST= FILTER=)'
-	@echo 'make fuzz-abi     random calls against a model (SEED= STEPS=)'
-	@echo 'make stress       everything at once, on 4 CPUs (SEED= SECONDS=)'
-	@echo 'make latency      the longest times without scheduling'
-	@echo 'make check-harness  test the tools that test'
-	@echo 'make gates        lint, builds and fuzz, as check runs them'
-	@echo 'make lint         checkpatch of files and series, kernel-doc, sparse,'
-	@echo '                  coccinelle, W=1 of gcc and clang, docs'
-	@echo 'make docs         build the documentation (build/docs), no warnings'
-	@echo 'make builds       compile what is ours in six other configurations'
-	@echo 'make fuzz         fuzz index, registry, view and tables on this machine'
-	@echo 'make fuzz-selftest  plant faults, which the fuzzers have to find'
-	@echo 'make fuzz-corpus  take what was found into the corpus'
-	@echo 'make setup        install with apt what is missing'
-	@echo 'make clean        remove build/'
-	@echo
-	@echo 'BASE=FOLDER       an unpacked kernel source as the base'
-	@echo 'PAGES=64k|4k      the page size of the kernel'
-	@echo 'DEBUG=1           on kernels that check themselves: debug (lockdep and'
-	@echo '                  its like), kasan and kcsan; with MACHINE, on debug;'
-	@echo '                  DEBUG=NAME, one of them'
-	@echo 'MACHINE=NAME      powernv9, powernv9-hash, powernv8, pseries, pseries8'
-	@echo 'TEST=NAME,...     test programs      FILTER=GLOB,...  test cases'
-	@echo 'DEB_FLAVOUR=NAME  powerpc64le (4 KiB pages), powerpc64le-64k'
-	@echo 'SEED=N STEPS=N SECONDS=N   for fuzz-abi and stress'
-	@echo 'WORDS=WORD        run-qemu: for the guest, as disable_ddw; run-dpdk: hugepages'
-	@echo 'GDB=WORDS         for gdb, as -ex "break tce_map"'
-	@echo 'TIME=SECONDS      for each fuzzer; 20       FUZZERS=NAME ...'
-	@echo 'JOBS=N            compilers of a kernel, and fuzzers, at a time'
-	@echo 'V=1               show the whole console'
+	@: $(info $(HELP))
 
 setup:
 	@$(POWERNV)/setup
@@ -189,10 +206,16 @@ docs: tree
 	@$(POWERNV)/setup --docs
 	@$(POWERNV)/docs
 
+# By the kernel's own tool, in a kernel and on a machine of its own.
+kunit: tree
+	@cd $(BUILD)/linux && PYTHONDONTWRITEBYTECODE=1 tools/testing/kunit/kunit.py run --arch=powernv \
+		--cross_compile=$(CROSS_COMPILE) --jobs=$(JOBS) \
+		--build_dir=$(BUILD)/kunit --kunitconfig=arch/powerpc/kernel/tce
+
 lint: kernel-64k
 	@$(GATES) lint
 
-builds: tree
+build-configs: tree
 	@$(GATES) builds
 
 FUZZ = $(MAKE) -s --no-print-directory -C $(BUILD)/linux/tools/testing/tce \
@@ -255,16 +278,16 @@ run-dpdk: $(if $(WORDS),kernel-64k,kernel-4k)
 client-setup:
 	@$(POWERNV)/setup --client
 
-check-harness: tree
+check-tools: tree
 	@$(POWERNV)/selftest.py
 
 # With nothing chosen it is what CI runs.
-check: check-harness kernels tests $(if $(WHOLE),gates)
+check: check-tools kernels tests $(if $(WHOLE),gates)
 	@$(POWERNV)/check.py $(CHECK_ARGS) \
 		$(if $(WHOLE),--results $(BUILD)/gates.txt)
 
 # Everything that runs long is to be found here.
-check-long: check-harness kernel-64k kernel-4k $(addprefix kernel-,$(DEBUG_KERNELS)) tests
+check-long: check-tools kernel-64k kernel-4k $(addprefix kernel-,$(DEBUG_KERNELS)) tests
 	@rm -f $(BUILD)/gates.txt
 	@$(GATES) short long || [ -s $(BUILD)/gates.txt ]
 	@$(POWERNV)/check.py --long --results $(BUILD)/gates.txt
@@ -276,6 +299,10 @@ check-base: kernel-base tests
 bench: kernel-64k kernel-base tests
 	@$(POWERNV)/setup --bench
 	@$(POWERNV)/bench.py --ours $(OUT_64k)/vmlinux
+
+# Writes what was measured to where it is shown.
+figures:
+	@$(POWERNV)/figures.py
 
 PROFILED := $(or $(MACHINE),powernv9 powernv8)
 profile: kernel-64k tests
