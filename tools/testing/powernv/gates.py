@@ -17,22 +17,17 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
-HERE = os.path.dirname(os.path.abspath(__file__))
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
-BUILD = os.environ.get('BUILD') or os.path.join(TOP, 'build')
+from common import (BUILD, CROSS, HERE, TOP, built_objects,  # noqa: E402
+                    make_words, our_files as ours, read)
+
 TREE = os.path.join(BUILD, 'linux')
 BASE = os.environ.get('BASE_TREE') or os.path.join(BUILD, 'base')
 OUT = os.path.join(BUILD, 'gates')
-CROSS = os.environ.get('CROSS_COMPILE', 'powerpc64le-linux-gnu-')
 JOBS = str(os.cpu_count())
 
 # What each configuration is, laid over kernel.config.
 CONFIGS = {'4k-pages': [], 'big-endian': [], 'no-kvm': [], 'no-tce': [],
            'modules': [], 'pseries-only': []}
-# A folder is built if this is set.
-FOLDERS = {'arch/powerpc/platforms/powernv/': 'PPC_POWERNV',
-           'arch/powerpc/platforms/pseries/': 'PPC_PSERIES',
-           'arch/powerpc/kvm/': 'KVM_BOOK3S_64', 'drivers/vfio/': 'VFIO'}
 FINDING = re.compile(r'^(?:\.\./)*(?:.*?/build/(?:[\d.]+/)?(?:linux|base)/)?'
                      r'([\w./-]+?):(\d+)(?::\d+)?: (.*)$')
 
@@ -44,13 +39,6 @@ def run(words, **kw):
 
 
 # --- which files -------------------------------------------------------------
-
-def ours(*ends):
-    """Files of ours that go into the kernel."""
-    names = run(['git', 'ls-files', '-co', '--exclude-standard']).stdout
-    return [n for n in names.split('\n') if n.endswith(ends) and
-            os.path.isfile(os.path.join(TOP, n))]
-
 
 def kernel_sources():
     return [n for n in ours('.c') if not n.startswith('tools/')]
@@ -65,11 +53,6 @@ def edited():
     return sorted(names)
 
 
-def read(path):
-    with open(path, encoding='utf-8', errors='replace') as f:
-        return f.read()
-
-
 def our_lines(name):
     """Numbers of the lines of a file that the base does not have."""
     old, new = (read(os.path.join(t, name)).split('\n') for t in (BASE, TREE))
@@ -81,44 +64,14 @@ def our_lines(name):
     return lines
 
 
-def is_built(config, path):
-    """Does kbuild build the source file in this configuration?"""
-    folder, name = os.path.split(path)
-    for prefix, option in FOLDERS.items():
-        if path.startswith(prefix) and not config.get('CONFIG_' + option):
-            return False
-    makefile = os.path.join(TREE, folder, 'Makefile')
-    if not os.path.exists(makefile):
-        return False
-    text = read(makefile).replace('\\\n', ' ')
-    word = re.compile(r'(?<![\w-])' + re.escape(name[:-2] + '.o') + r'(?![\w])')
-    inside = []
-    for line in text.split('\n'):
-        m = re.match(r'if(?:def +(CONFIG_\w+)|n?def|n?eq)', line)
-        if m:
-            inside.append(m.group(1))
-        elif line.startswith('endif'):
-            inside.pop()
-        m = re.match(r'[\w-]*?-?(?:y|\$\((CONFIG_\w+)\))\s*[:+]?=(.*)', line)
-        if m and word.search(m.group(2)):
-            return all(not c or c in config for c in [m.group(1), *inside])
-    return False
-
-
-def read_config(out):
-    return dict(re.findall(r'^(CONFIG_\w+)=(\S+)', read(
-        os.path.join(out, '.config')), re.M))
-
-
-def objects(config):
+def objects(out):
     """What of ours and of the edited is built. All of kvm/: it has vfio.o."""
     names = [n[:-2] + '.o' for n in
              kernel_sources() + [e for e in edited() if e.endswith('.c')]
-             if not n.startswith(('virt/', 'arch/powerpc/kvm/')) and
-             is_built(config, n)]
-    if 'CONFIG_KVM_BOOK3S_64' in config:
-        names.append('arch/powerpc/kvm/')
-    return sorted(set(names))
+             if not n.startswith(('virt/', 'arch/powerpc/kvm/'))]
+    has_kvm = 'arch/powerpc/kvm/kvm.o'
+    found = built_objects(TREE, out, [*names, has_kvm])
+    return [n if n != has_kvm else 'arch/powerpc/kvm/' for n in found]
 
 
 def findings(text):
@@ -253,10 +206,9 @@ def gate_sparse():
     if not os.path.exists(os.path.join(kernel, '.config')):
         return ['no build/k64: make kernel']
     env = dict(os.environ, SPARSE_LOG=log, SPARSE_TREE=TREE, SPARSE_BASE=BASE)
-    made = run(['make', '-s', f'-j{JOBS}', '-C', TREE, f'O={kernel}',
-                'ARCH=powerpc', f'CROSS_COMPILE={CROSS}', 'C=2',
-                'CHECK=' + os.path.join(HERE, 'sparse-twice')] +
-               objects(read_config(kernel)), env=env)
+    made = run(make_words(TREE, kernel, '-s', 'C=2',
+                          'CHECK=' + os.path.join(HERE, 'sparse-twice'),
+                          *objects(kernel)), env=env)
     if made.returncode:
         return made.stdout.strip().split('\n')[-20:]
     if not os.path.exists(log + '.ours'):
@@ -338,9 +290,9 @@ def unexported(out, names):
 
 def forget(out):
     """Removes what was built of ours: what is up to date warns of nothing."""
-    if not os.path.exists(os.path.join(out, '.config')):
+    if not os.path.exists(os.path.join(out, 'include/config/auto.conf')):
         return
-    for name in objects(read_config(out)):
+    for name in objects(out):
         names = [name]
         if name.endswith('/'):
             names = [os.path.join(d, '*.o') for d in (name, 'virt/kvm')]
@@ -350,15 +302,15 @@ def forget(out):
 
 def build_objects(label, fragments, variables=()):
     """What is built of ours in a configuration; its findings."""
+    out = os.path.join(OUT, label)
     code, text = build_kernel(label, fragments, [], ['prepare'], variables)
     if not code:
-        forget(os.path.join(OUT, label))
-        config = read_config(os.path.join(OUT, label))
-        code, text = build_kernel(label, fragments, [], objects(config),
-                                  variables)
+        forget(out)
+        names = objects(out)
+        code, text = build_kernel(label, fragments, [], names, variables)
     bad = list(that_are_ours(findings(text)))
     if not code:
-        bad += unexported(os.path.join(OUT, label), objects(config))
+        bad += unexported(out, names)
     if code and not bad:
         bad = text.strip().split('\n')[-20:]
     return bad

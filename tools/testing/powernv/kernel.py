@@ -3,9 +3,9 @@
 """Builds a kernel for the test machines, out of its tree.
 
 The configuration is allnoconfig plus kernel.config, or a whole one (--config),
-plus fragments; a later fragment overrules an earlier one. Options that the tree does not take are an error, since the tests
-would silently lack them; --lenient makes that a note, for kernels that do not
-have our options yet.
+plus fragments; a later fragment overrules an earlier one. An option that the
+tree does not take is an error, because the tests would silently lack it;
+--lenient makes it a note, for kernels that do not have our options yet.
 """
 import argparse
 import lzma
@@ -15,7 +15,9 @@ import subprocess
 import sys
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+sys.dont_write_bytecode = True
+from common import HERE, make_words     # noqa: E402
+
 OPTION = re.compile(r'^(?:(CONFIG_\w+)=(\S.*)|# (CONFIG_\w+) is not set)$')
 INTERVAL = 10       # seconds between two lines of progress
 
@@ -31,10 +33,9 @@ def read_options(path):
     return options
 
 
-def make_words(args, *targets):
-    return ['make', '-C', args.tree, f'O={args.out}', 'ARCH=powerpc',
-            f'CROSS_COMPILE={args.cross}', f'-j{args.jobs}', *args.make,
-            *targets]
+def make(args, *targets):
+    return make_words(args.tree, args.out, *args.make, *targets,
+                      cross=args.cross, jobs=args.jobs)
 
 
 def write_options(path, options):
@@ -59,7 +60,7 @@ def configure(args):
     else:
         write_options(merged, wanted)
     run = subprocess.run(
-        make_words(args, target), capture_output=True, text=True,
+        make(args, target), capture_output=True, text=True,
         check=False, env=dict(os.environ, KCONFIG_ALLCONFIG=merged))
     if run.returncode:
         print(run.stdout + run.stderr, file=sys.stderr)
@@ -117,7 +118,7 @@ def build(args):
         return 1
     with open(path, 'w', encoding='utf-8') as log:
         proc = subprocess.Popen(
-            make_words(args, *args.target), stdout=subprocess.PIPE,
+            make(args, *args.target), stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors='replace')
         built, seconds = follow(proc, args, log)
     for line in warnings(path)[:20]:

@@ -15,11 +15,8 @@ import time
 from dataclasses import dataclass, field
 
 import ktap
+from common import BUILD, CROSS, HERE, TOP, main_error
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
-BUILD = os.environ.get('POWERNV_BUILD') or os.path.join(TOP, 'build')
-CROSS = os.environ.get('CROSS_COMPILE', 'powerpc64le-linux-gnu-')
 QEMU = os.environ.get('QEMU', 'qemu-system-ppc64')
 EDU = 'edu,dma_mask=0xffffffffffffffff'
 
@@ -445,8 +442,3 @@ def unfinished(names, result):
         if result.done and result.done[-1][0] == result.program:
             left.add(result.program)
     return [n for n in names if n in left]
-
-
-def main_error(error):
-    print(f'error: {error}', file=sys.stderr)
-    return 2

@@ -20,6 +20,7 @@ import time
 
 sys.dont_write_bytecode = True
 import machine      # noqa: E402
+from common import our_files    # noqa: E402
 
 READY, DONE = 'profile: ready', 'profile: done'
 # What a call passes through, whatever else it does; calls of what.
@@ -34,7 +35,6 @@ CALLS = {'spapr_bench': {'map one entry': 'one_map',
                        'H_PUT_TCE_INDIRECT of 512, runs of 3': 'h_put_list'}}
 # Built to mitigate speculation, by a loop where the CPU has no instruction.
 FLUSH = re.compile(r'\w+_flush(_fallback)?$')
-OUR_FILE = re.compile(r'\s+add (\S+)\.c$')
 GUEST_END = 0x100           # its code lies below, and nothing of the kernel's
 TRACE = re.compile(r'Trace \d+: \S+ \[[^/]*/([0-9a-f]+)/')
 KERNEL, OPAL = 0xc000000000000000, range(0x30000000, 0x40000000)
@@ -66,10 +66,8 @@ def code_of(path):
 
 def our_functions(vmlinux):
     """Names of those that stand in files of ours."""
-    with open(os.path.join(machine.TOP, 'series', 'series'),
-              encoding='utf-8') as f:
-        files = [m[1] for m in map(OUR_FILE.match, f) if m]
-    objects = (os.path.join(os.path.dirname(vmlinux), f + '.o') for f in files)
+    objects = (os.path.join(os.path.dirname(vmlinux), f[:-2] + '.o')
+               for f in our_files('.c'))
     return {n for o in objects if os.path.exists(o) for _, n in code_of(o)}
 
 
