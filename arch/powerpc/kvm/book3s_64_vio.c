@@ -40,8 +40,7 @@
 #include <asm/kvm_ppc.h>
 #include <asm/tce_check.h>
 #include <asm/tce_owner.h>
-
-#include <trace/events/spapr_tce.h>
+#include <asm/trace_spapr_tce.h>
 
 #include "book3s_64_vio.h"
 #include "book3s_64_vio_try.h"

@@ -46,8 +46,7 @@
 #include <asm/tce_check.h>
 #include <asm/tce_owner.h>
 #include <asm/tce_owner_rm.h>
-
-#include <trace/events/spapr_tce.h>
+#include <asm/trace_spapr_tce.h>
 
 #include "debugfs.h"
 #include "tce.h"

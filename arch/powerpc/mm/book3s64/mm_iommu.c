@@ -32,8 +32,7 @@
 
 #include <asm/mm_iommu.h>
 #include <asm/mmu_context.h>
-
-#include <trace/events/spapr_tce.h>
+#include <asm/trace_spapr_tce.h>
 
 #include "mm_iommu_index.h"
 

@@ -2,7 +2,7 @@
 /* The trace events of owned TCE tables. */
 
 #define CREATE_TRACE_POINTS
-#include <trace/events/spapr_tce.h>
+#include <asm/trace_spapr_tce.h>
 
 /* KVM may be a module. */
 EXPORT_TRACEPOINT_SYMBOL_GPL(spapr_tce_too_hard);

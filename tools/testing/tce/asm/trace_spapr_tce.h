@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Nobody looks on. */
-#ifndef _FUZZ_TRACE_EVENTS_SPAPR_TCE_H
-#define _FUZZ_TRACE_EVENTS_SPAPR_TCE_H
+#ifndef _FUZZ_ASM_TRACE_SPAPR_TCE_H
+#define _FUZZ_ASM_TRACE_SPAPR_TCE_H
 
 #include <linux/types.h>
 
@@ -15,4 +15,4 @@ static inline void trace_spapr_tce_unregister(unsigned long ua,
 {
 }
 
-#endif /* _FUZZ_TRACE_EVENTS_SPAPR_TCE_H */
+#endif /* _FUZZ_ASM_TRACE_SPAPR_TCE_H */

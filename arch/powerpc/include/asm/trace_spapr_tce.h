@@ -149,4 +149,10 @@ TRACE_EVENT(spapr_tce_too_hard,
 
 #endif /* _TRACE_SPAPR_TCE_H */
 
+#undef TRACE_INCLUDE_PATH
+#undef TRACE_INCLUDE_FILE
+
+#define TRACE_INCLUDE_PATH asm
+#define TRACE_INCLUDE_FILE trace_spapr_tce
+
 #include <trace/define_trace.h>
