@@ -8,7 +8,8 @@
 # Phony, all of them: what is up to date is known to compose and kbuild.
 .PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
 	kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan kernel-gdb \
-	check check-long check-base check-tools check-patches bisect base-7.2 \
+	check check-long check-base check-fixes check-tools check-patches \
+	kernel-fixes am bisect base-7.2 \
 	gates fuzz fuzz-selftest fuzz-corpus fuzz-abi stress latency \
 	bench figures profile build-configs deb lint docs kunit clean \
 	run-qemu run-dpdk client-setup gdb
@@ -33,6 +34,9 @@ TEST ?=
 FILTER ?=
 WORDS ?=
 GDB ?=
+UNTIL ?=
+BOOT ?=
+TREE ?=
 DEB_FLAVOUR ?= powerpc64le
 DEB_VERSION ?= $(or $(if $(BASE),$(BASE_VERSION)),6.12)
 SEED ?= $(shell date +%s)
@@ -85,6 +89,7 @@ test
   make check-long       the same on all kernels that check themselves, and long
                         fuzzing: hours
   make check-base       the tests on the unpatched base, where many fail
+  make check-fixes      what the fixes mend, on the base with the fixes alone
   make check-tools      the tools that test (part of check)
   make gates            lint, build-configs and fuzz, as check runs them
   make lint             checkpatch of files and series, kernel-doc, sparse,
@@ -106,9 +111,12 @@ measure
 
 series
   make tree             compose build/linux from the base and our files
-  make patches          write the series for git am (build/patches)
-  make check-patches    apply it with git am and quilt, and compare
-  make bisect           compile what each step of it touches, in order
+  make patches          write the series for git am, a folder for each part
+                        (build/patches)
+  make am TREE=PATH     apply them to a git tree of the kernel
+  make check-patches    apply them with git am and quilt, and compare
+  make bisect           compile what each step touches, in order (BOOT=1: and run
+                        tests after the steps that name some)
   make deb              a Debian package for ppc64el (build/deb): 90 minutes
   make base-7.2         unpack current mainline, for BASE=build/base-7.2
 
@@ -128,6 +136,7 @@ variables
   DEBUG=1               kernels that check themselves: debug (lockdep and more),
                         kasan, kcsan; with MACHINE, debug; DEBUG=NAME, that one
   BASE=FOLDER           an unpacked kernel source as the base
+  UNTIL=PART            patches, am: leave out the parts behind this one
   SEED=N STEPS=N SECONDS=N   for fuzz-abi and stress
   TIME=SECONDS          for each fuzzer, 20  FUZZERS=NAME ...
   WORDS=WORD            run-qemu: for the guest's kernel, as disable_ddw
@@ -149,7 +158,13 @@ tree: setup
 	@$(COMPOSE)
 
 patches: setup
-	@$(COMPOSE) --patches $(BUILD)/patches
+	@$(COMPOSE) --patches $(BUILD)/patches $(if $(UNTIL),--until $(UNTIL))
+
+# Onto a kernel's git tree, which has to be at the version of the base.
+am: patches
+	@[ -d '$(TREE)' ] || { echo 'TREE= is to be a git tree of the kernel'; exit 1; }
+	@for part in $(BUILD)/patches/[0-9]*-*/; do \
+		git -C '$(TREE)' am -q $$part* || exit; echo "applied $$part"; done
 
 # Applied with git am and with quilt, the series gives build/linux.
 check-patches: tree patches
@@ -157,8 +172,9 @@ check-patches: tree patches
 	@$(POWERNV)/check_patches.py --base $(BASE_TREE) --build $(BUILD)
 
 # Compiles what each step of the series touches, in order.
-bisect: kernel-64k
-	@$(POWERNV)/bisect_series.py --base $(BASE_TREE) --build $(BUILD) --jobs $(JOBS)
+bisect: kernel-64k $(if $(BOOT),tests)
+	@$(POWERNV)/bisect_series.py --base $(BASE_TREE) --build $(BUILD) \
+		--jobs $(JOBS) $(if $(BOOT),--boot)
 
 # Current mainline as another base.
 base-7.2: base-%: setup
@@ -294,6 +310,16 @@ check-long: check-tools kernel-64k kernel-4k $(addprefix kernel-,$(DEBUG_KERNELS
 
 check-base: kernel-base tests
 	@$(POWERNV)/check.py --base $(CHECK_ARGS)
+
+# The base with the first part of the series, which is in its own code.
+kernel-fixes: setup
+	@$(COMPOSE) --base-only
+	@$(POWERNV)/compose.py --base $(BASE_TREE) --build $(BUILD)/fixes --until fixes
+	@$(POWERNV)/kernel.py --tree $(BUILD)/fixes/linux --out $(BUILD)/fixes/k64 \
+		--lenient --jobs $(JOBS) --label 'kernel fixes'
+
+check-fixes: kernel-fixes tests
+	@$(POWERNV)/check.py --fixes $(CHECK_ARGS)
 
 # Exit status 1 when a limit is missed, and the table does not say why.
 bench: kernel-64k kernel-base tests

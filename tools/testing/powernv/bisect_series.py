@@ -4,8 +4,10 @@
 
 The steps are applied one by one to a tree of their own. After each, the objects
 of all files that any step touches, and of the files beside those that include
-a header that any step touches, are brought up to date for a host, for a guest,
-and for a kernel without TCE tables for VFIO. A warning is a failure. Then every
+a header that any step touches, are brought up to date for a host with pages of
+64 KiB and of 4 KiB, for a guest, and for a kernel without TCE tables for VFIO. A
+warning is a failure, and so is a host whose VFIO driver or KVM cannot be
+configured, unless series/series says so of the step. Then every
 symbol that these objects want has to be in one of them or in the rest of the
 kernel, and what the rest wants has to stay: a step that takes away what is still
 called does not link. The rest is what the finished kernel has besides, and what
@@ -13,6 +15,9 @@ these objects of the base want of others: in another configuration that is more.
 
 Each configuration has one build directory, so an object is compiled once unless
 a step changes it.
+
+With --boot, after those steps that series/series has a "test" for, the whole
+kernel is linked for a host, and runs these programs on powernv9 and powernv8.
 """
 import argparse
 import os
@@ -24,10 +29,15 @@ import time
 
 sys.dont_write_bytecode = True
 import compose      # noqa: E402
+import machine      # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
-CONFIGS = ('powernv-host', 'pseries-guest', 'no-tce')
+CONFIGS = ('powernv-host', '4k-pages', 'pseries-guest', 'no-tce')
+HOSTS = ('powernv-host', '4k-pages')
+# What a host is to have at each step
+WANTED = ('VFIO_IOMMU_SPAPR_TCE', 'KVM_BOOK3S_64_HV', 'SPAPR_TCE_IOMMU')
+MACHINES = ('powernv9', 'powernv8')
 ROOTS = ('arch/powerpc/', 'drivers/', 'virt/')
 # Which objects a folder's Makefile names, in one configuration.
 QUERY = '''all:;
@@ -70,6 +80,14 @@ class Config:
             text=True, capture_output=True, check=False)
         if run.returncode:
             raise Bad(run.stdout + run.stderr)
+
+    def lacking(self):
+        """Of what a host is to have, what was not configured."""
+        if self.name not in HOSTS:
+            return []
+        with open(os.path.join(self.out, '.config'), encoding='utf-8') as f:
+            lines = f.read().split('\n')
+        return [o for o in WANTED if f'CONFIG_{o}=y' not in lines]
 
     def named(self, folder):
         """What the Makefile of a folder names in this configuration."""
@@ -233,7 +251,28 @@ class Walk:
         if not changed:
             print(f'{where}: no code of the kernel', flush=True)
             return
-        self.each(where, lambda config: self.build(config, changed))
+        self.each(where, lambda config: self.build(config, changed, step))
+        if self.args.boot and step.test:
+            self.boot(where, step)
+
+    def boot(self, where, step):
+        """Runs the step's programs on the first host."""
+        host = self.configs[0]
+        run = host.make('vmlinux')
+        if run.returncode:
+            raise Bad(f'{where}, vmlinux:\n' + run.stdout[-2000:])
+        for name in MACHINES:
+            spec = machine.Spec(
+                machine=name, kernel=os.path.join(host.out, 'vmlinux'),
+                tree=self.args.final, tests=step.test, smp=1, icount=True,
+                append='kunit.enable=0', label=f'{where}, {name}',
+                log=os.path.join(self.args.work, f'{step.name.replace("/", "-")}'
+                                 f'-{name}.log'))
+            result = machine.boot(spec)
+            if not result.good():
+                raise Bad(f'{where}, {name}: ' + ', '.join(
+                    result.failed[:20] or ['nothing ran']))
+            print(f'{where}, {name}: {result.summary()}', flush=True)
 
     def each(self, where, function):
         """Does something with each configuration that compiles objects."""
@@ -254,9 +293,13 @@ class Walk:
         self.built |= set(chosen)
         return nr, chosen
 
-    def build(self, config, changed):
+    def build(self, config, changed, step):
         if any('Kconfig' in n for n in changed):
             config.configure()
+        lacking = config.lacking()
+        if config.name in HOSTS and lacking != step.lacks:
+            raise Bad(f'cannot be configured: {" ".join(lacking) or "nothing"}; '
+                      f'series/series says {" ".join(step.lacks) or "nothing"}')
         nr, chosen = self.compile(config)
         lost = config.wanted(chosen)
         if lost:
@@ -309,6 +352,8 @@ def main():
                    help='where linux and k64 lie, the finished kernel')
     p.add_argument('--config', action='append', choices=CONFIGS,
                    help='this one only')
+    p.add_argument('--boot', action='store_true',
+                   help='run the programs that series/series names')
     p.add_argument('--jobs', default=os.cpu_count())
     p.add_argument('--cross', default=os.environ.get(
         'CROSS_COMPILE', 'powerpc64le-linux-gnu-'))

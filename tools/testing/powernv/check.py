@@ -7,6 +7,8 @@ client.py), and count as a test each; as skipped, if they cannot be had here. --
 is all there is. The last line is "N passed, N failed". The exit status is 0 when
 tests ran and none failed. With --base it is the unpatched kernel that is tested:
 it is started again after each crash, and the exit status is 0 when tests ran.
+With --fixes it is that with the first part of the series, and without words the
+cases are those of series/fixes/tests, none of which may fail.
 """
 import argparse
 import concurrent.futures
@@ -48,6 +50,7 @@ KCSAN_PROGRAMS = ('_race', '_death')
 CLIENTS = [('qemu', 'powernv9', ''), ('qemu', 'powernv8', ''),
            ('qemu', 'powernv8', 'disable_ddw'), ('dpdk', 'powernv9', ''),
            ('dpdk', 'powernv9', 'hugepages')]
+FIXED = os.path.join(machine.TOP, 'series', 'fixes', 'tests')
 CLIENT = os.path.join(machine.HERE, 'client.py')
 SETUP = os.path.join(machine.HERE, 'setup')
 
@@ -95,6 +98,7 @@ def arguments():
     p.add_argument('--tests', default='')
     p.add_argument('--filter', default='')
     p.add_argument('--base', action='store_true')
+    p.add_argument('--fixes', action='store_true')
     p.add_argument('--results', default='', metavar='FILE',
                    help='lines "ok NAME" and "not ok NAME" that count as well')
     # Two machines share two CPUs well: much of a run is single-threaded.
@@ -102,6 +106,20 @@ def arguments():
     p.add_argument('--timeout', type=int, default=1200)
     p.add_argument('--verbose', action='store_true')
     return p.parse_args()
+
+
+def is_old(args):
+    """Is it a kernel without what the tests and KUnit know besides?"""
+    return args.base or args.fixes
+
+
+def read_fixed(path, args):
+    """What the fixes mend: each line is a program and a glob of its cases."""
+    with open(path, encoding='utf-8') as f:
+        lines = [l.split('#')[0].split() for l in f]
+    pairs = [l for l in lines if l]
+    args.tests = ','.join(dict.fromkeys(p for p, _ in pairs))
+    args.filter = ','.join(g for _, g in pairs)
 
 
 def split(text):
@@ -126,11 +144,11 @@ def runs_on(args, program, name, kernel):
 
 
 def is_ci(args):
-    return not (args.long or args.kernels or args.machine or args.base)
+    return not (args.long or args.kernels or args.machine or is_old(args))
 
 
 def is_whole(args):
-    return not (args.base or args.machine or args.kernels or args.tests or
+    return not (is_old(args) or args.machine or args.kernels or args.tests or
                 args.filter)
 
 
@@ -168,7 +186,8 @@ def stress_seconds(name, kernel):
 
 
 def make_spec(args, name, kernel):
-    folder = 'kbase' if args.base else KERNELS[kernel]
+    folder = 'kbase' if args.base else \
+        'fixes/k64' if args.fixes else KERNELS[kernel]
     slow = SLOW_KERNELS.get(kernel, 1)
     spec = machine.Spec(
         machine=name, label=f'{name}-{kernel}',
@@ -177,17 +196,19 @@ def make_spec(args, name, kernel):
         timeout=args.timeout * slow, verbose=args.verbose)
     spec.quiet *= slow
     spec.test_timeout *= slow
-    spec.log = os.path.join(machine.BUILD, 'log', f'{folder}-{name}.log')
+    spec.log = os.path.join(machine.BUILD, 'log',
+                            f'{folder.replace("/", "-")}-{name}.log')
     if args.base:
         # What hangs there is expected to; do not wait long for it.
-        spec.label = f'base-{name}'
         spec.quiet, spec.test_timeout = 75, 45
+    if is_old(args):
+        spec.label = f'{"fixes" if args.fixes else "base"}-{name}'
     if spec.tests or spec.filters:
         # Asked for one thing, do that thing.
         spec.append = 'kunit.enable=0'
     spec.filters = spec.filters or CASES.get(name, [])
     spec.need = needs(args, name, kernel)
-    if not args.base and not spec.append:
+    if not is_old(args) and not spec.append:
         spec.suites = SUITES + CHECKED_SUITES * (kernel in CHECKED_KERNELS)
     return spec
 
@@ -195,7 +216,7 @@ def make_spec(args, name, kernel):
 def needs(args, name, kernel):
     need = ['/dev/kvm'] * (name in KVM_HOSTS)
     need += [HUGE_PAGES] * (name == 'powernv9')
-    if args.base:
+    if is_old(args):
         return need
     need.append(DEBUGFS)
     need += [DEBUGFS + '/check'] * (kernel in CHECKED_KERNELS)
@@ -207,7 +228,7 @@ def wanted(args):
     kernels = split(args.kernels)
     if args.machine:
         return [(args.machine, k) for k in kernels or ['64k']]
-    if args.base:
+    if is_old(args):
         return BASE_BOOTS
     if is_ci(args):
         return BOOTS
@@ -275,7 +296,8 @@ def one(args, spec):
         if isinstance(spec, Client):
             result = spec.run()
         else:
-            result = machine.resume(spec) if args.base else machine.boot(spec)
+            result = machine.resume(spec) if is_old(args) \
+                else machine.boot(spec)
             result.failed += never_met(spec, result)
     except (machine.Missing, OSError, subprocess.SubprocessError) as e:
         result = ktap.Result(failed=[f'machine: {e}'])
@@ -340,6 +362,8 @@ def report(done, results='', whole=False):
 
 def main():
     args = arguments()
+    if args.fixes and not args.tests and not args.filter:
+        read_fixed(FIXED, args)
     try:
         # Once, before two machines want it at the same time.
         machine.build_init()

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Applies the series to the pristine base, once with git am and once with
-quilt, and compares both with the composed tree, byte for byte. Then asks
-get_maintainer.pl for every file of ours, which has to answer with our entry.
+"""Applies the series to the pristine base, once with git am, part by part, and
+once with quilt, and compares: after each part with what its steps compose, and
+at the end with the composed tree, byte for byte. Then asks get_maintainer.pl for
+every file of ours, which has to answer with our entry.
 
 Only files that the series touches are copied; that it touches no others is
 seen by comparing the composed tree with the base.
 """
 import argparse
 import filecmp
+import glob
 import os
 import re
 import shutil
@@ -17,6 +19,8 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
+import compose      # noqa: E402
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 
@@ -76,12 +80,27 @@ def check_git(patches, names, args):
     run('git', 'init', '-q', cwd=work, **env)
     run('git', 'add', '-Af', cwd=work, **env)
     run('git', 'commit', '-q', '-m', 'base', cwd=work, **env)
-    mails = sorted(n for n in os.listdir(patches)
-                   if re.match(r'\d{4}-', n) and not n.startswith('0000-'))
-    run('git', 'am', '-q', *[os.path.join(patches, n) for n in mails],
-        cwd=work, **env)
+    steps = compose.read_series(TOP)
+    count = 0
+    for nr, part in enumerate(compose.parts_of(steps), 1):
+        # All files of the folder, as its user would.
+        mails = sorted(glob.glob(f'{patches}/{nr}-{part.name}/*'))
+        run('git', 'am', '-q', *mails, cwd=work, **env)
+        compare(f'git am of {part.name}', names, work,
+                composed(steps, part, names, args))
+        count += len(mails)
     compare('git am', names, work, os.path.join(args.build, 'linux'))
-    return len(mails)
+    return count
+
+
+def composed(steps, part, names, args):
+    """The files as they are after that part."""
+    folder = os.path.join(args.build, 'check-patches', 'stage')
+    stage = compose.Staging(args.base, folder)
+    compose.apply_steps(stage, compose.until(steps, part.name), TOP)
+    for name in names:
+        stage.fetch(name)
+    return folder
 
 
 def check_quilt(patches, names, args):

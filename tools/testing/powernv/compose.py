@@ -8,14 +8,20 @@ those whose contents differ, so that a later build compiles what changed.
 
 series/series, in order; '#' starts a comment:
 
-  step NAME            opens a step: series/NAME.patch holds its commit message
+  part NAME COVER      opens a part, a series of its own to send, with the text
+                       of its cover letter in series/COVER
+  step NAME            opens a step of it: series/NAME.patch holds its commit message
                        (From, Subject, text) and its edits to base files, if any
     drop PATH...       base files that go away whole
     cocci PATH...      base files that series/NAME.cocci is applied to
     add PATH...        our files that this step introduces or puts in the place
                        of the base's; "PATH/" is every file below that folder
     entry PATH...      our files that are entries of a base file of that name,
-                       which has them in the order of the alphabet (MAINTAINERS)
+                       which has them in the order of the alphabet (MAINTAINERS);
+                       of these the lines whose files are there by then, so a
+                       later step brings it up to date by the same line
+    lacks OPTION...    what cannot be configured after this step
+    test PROGRAM...    what "make bisect BOOT=1" runs after this step
 
 Within a step the order is: drop, cocci, patch, add, entry.
 
@@ -24,6 +30,7 @@ bases from that version on: of the newest such patch, what it has for a file
 takes the place of what series/NAME.patch has for it.
 """
 import argparse
+import glob
 import json
 import os
 import re
@@ -43,10 +50,16 @@ class Broken(Exception):
     """A step that cannot be applied; the message names step and file."""
 
 
+class Part:
+    def __init__(self, name, cover):
+        self.name, self.cover = name, cover
+
+
 class Step:
-    def __init__(self, name, line):
-        self.name, self.line = name, line
+    def __init__(self, name, line, part):
+        self.name, self.line, self.part = name, line, part
         self.drop, self.cocci, self.add, self.entry = [], [], [], []
+        self.lacks, self.test = [], []
 
 
 # --- reading the series ------------------------------------------------------
@@ -55,28 +68,35 @@ def read_series(top):
     path = os.path.join(top, 'series', 'series')
     if not os.path.exists(path):
         raise Broken('series/series is missing')
-    steps = []
+    steps, parts = [], []
     with open(path, encoding='utf-8') as f:
         for nr, line in enumerate(f, 1):
             words = line.split('#', 1)[0].split()
             if words:
-                read_line(top, steps, words, nr)
+                read_line(top, steps, parts, words, nr)
     check_once(steps)
     check_variants(top, steps)
+    for part in parts:
+        if not steps_of(steps, part):
+            raise Broken(f'series/series: part {part.name} has no step')
     return steps
 
 
-def read_line(top, steps, words, nr):
+def read_line(top, steps, parts, words, nr):
     where = f'series/series:{nr}'
     key, rest = words[0], words[1:]
     if not rest:
         raise Broken(f'{where}: {key} names nothing')
-    if key == 'step':
-        steps.append(Step(rest[0], nr))
+    if key == 'part':
+        parts.append(read_part(top, rest, where))
+    elif not parts:
+        raise Broken(f'{where}: no part before "{key}"')
+    elif key == 'step':
+        steps.append(Step(rest[0], nr, parts[-1]))
         if not os.path.exists(os.path.join(top, patch_of(steps[-1]))):
             raise Broken(f'{where}: {patch_of(steps[-1])} is missing '
                          '(a step needs its commit message)')
-    elif key not in ('drop', 'cocci', 'add', 'entry'):
+    elif key not in ('drop', 'cocci', 'add', 'entry', 'lacks', 'test'):
         raise Broken(f'{where}: unknown word "{key}"')
     elif not steps:
         raise Broken(f'{where}: no step before "{key}"')
@@ -85,6 +105,33 @@ def read_line(top, steps, words, nr):
             steps[-1].add += expand(top, path, where)
     else:
         getattr(steps[-1], key).extend(rest)
+
+
+def read_part(top, words, where):
+    if len(words) != 2:
+        raise Broken(f'{where}: a part has a name and a cover letter')
+    part = Part(words[0], f'series/{words[1]}')
+    if not os.path.exists(os.path.join(top, part.cover)):
+        raise Broken(f'{where}: {part.cover} is missing')
+    return part
+
+
+def steps_of(steps, part):
+    return [s for s in steps if s.part is part]
+
+
+def parts_of(steps):
+    """The parts, in order."""
+    return list(dict.fromkeys(s.part for s in steps))
+
+
+def until(steps, name):
+    """The steps of all parts up to the one of that name."""
+    names = [p.name for p in parts_of(steps)]
+    if name not in names:
+        raise Broken(f'series/series has no part {name}')
+    wanted = names[:names.index(name) + 1]
+    return [s for s in steps if s.part.name in wanted]
 
 
 def patch_of(step):
@@ -119,9 +166,12 @@ def variant_of(step, top, version):
 def check_variants(top, steps):
     known = {f'{s.name}.patch' for s in steps}
     for version in variants(top):
-        for name in os.listdir(os.path.join(top, 'series', version)):
-            if name not in known:
-                raise Broken(f'series/{version}/{name} is of no step')
+        folder = os.path.join(top, 'series', version)
+        for path, _, names in os.walk(folder):
+            for name in names:
+                name = os.path.relpath(os.path.join(path, name), folder)
+                if name not in known:
+                    raise Broken(f'series/{version}/{name} is of no step')
 
 
 def expand(top, path, where):
@@ -213,6 +263,7 @@ class Staging:
     def __init__(self, base, root):
         self.base, self.root = base, root
         self.touched = set()
+        self.entries = set()    # titles of ours that are in by now
         shutil.rmtree(root, ignore_errors=True)
         os.makedirs(root)
 
@@ -378,15 +429,28 @@ def apply_add(stage, step, top):
         shutil.copy2(os.path.join(top, name), stage.path(name))
 
 
+def is_there(stage, pattern):
+    """Does a pattern of MAINTAINERS name some file that is there by now?"""
+    names = {n for root in (stage.base, stage.root)
+             for n in glob.glob(pattern, root_dir=root)}
+    return any(n not in stage.touched or os.path.exists(stage.path(n))
+               for n in names)
+
+
 def apply_entry(stage, step, top):
     """Sorts an entry into a file whose entries have an empty line between."""
     for name in step.entry:
         if not stage.fetch(name):
             raise Broken(f'step {step.name}: entry {name}: not in the base')
-        with open(os.path.join(top, name), encoding='utf-8') as f:
-            ours = f.read().strip('\n')
-        title = ours.split('\n', 1)[0]
+        lines = read_text(top, name).strip('\n').split('\n')
+        ours = '\n'.join(l for l in lines if not l.startswith('F:\t')
+                         or is_there(stage, l[len('F:\t'):]))
+        title = lines[0]
         text = stage.read(name).decode()
+        if title in stage.entries:
+            text = re.sub(rf'^{re.escape(title)}\n(?:[A-Z]:\t.*\n)+\n', '', text,
+                          flags=re.M)
+        stage.entries.add(title)
         titles = list(re.finditer(r'^(?![A-Z]:\t)(\S.*)\n(?=[A-Z]:\t)', text,
                                   re.M))
         if title in [m.group(1) for m in titles]:
@@ -529,7 +593,7 @@ def author(top):
 
 
 def write_patches(base, steps, top, build, out):
-    """The same as a series for git am, and for quilt."""
+    """The same as series for git am, one a part, and for quilt."""
     # All files that any step touches make up the small repository's base.
     stage = Staging(base, os.path.join(build, 'compose', 'stage'))
     apply_steps(stage, steps, top)
@@ -537,6 +601,7 @@ def write_patches(base, steps, top, build, out):
     who = author(top)
     start = fresh_repo(base, repo, stage.touched, who)
     work = Staging(base, repo + '.work')
+    ends = {}
 
     def commit(step):
         for name in work.touched:
@@ -546,17 +611,30 @@ def write_patches(base, steps, top, build, out):
         text = message_of(os.path.join(top, patch_of(step)))
         git(repo, 'add', '-Af', who=who)
         git(repo, 'commit', '-q', '-F', '-', input=text, who=who)
+        ends[step.part] = git(repo, 'rev-parse', 'HEAD').strip()
 
     apply_steps(work, steps, top, commit)
     shutil.rmtree(work.root)
     shutil.rmtree(out, ignore_errors=True)
-    git(repo, 'config', 'branch.series.description',
-        read_text(top, 'series/cover'))
-    git(repo, 'format-patch', '-q', '--no-signature', '--zero-commit', '-M',
-        '--cover-letter', '--cover-from-description=subject', '-o', out, start,
-        who=who)
+    begin = start
+    for nr, (part, end) in enumerate(ends.items(), 1):
+        git(repo, 'config', 'branch.series.description',
+            read_text(top, part.cover))
+        git(repo, 'reset', '-q', '--hard', end)
+        write_part(repo, begin, os.path.join(out, f'{nr}-{part.name}'), who)
+        begin = end
     write_quilt(repo, start, os.path.join(out, 'quilt'), who)
-    return len(steps)
+    return ends
+
+
+def write_part(repo, begin, folder, who):
+    """The patches of a part, and beside their folder its cover letter, since
+    git am takes all files of a folder for patches."""
+    git(repo, 'format-patch', '-q', '--no-signature', '--zero-commit', '-M',
+        '--cover-letter', '--cover-from-description=subject', '-o', folder,
+        begin, who=who)
+    os.rename(os.path.join(folder, '0000-cover-letter.patch'),
+              f'{folder}-cover-letter.patch')
 
 
 def write_quilt(repo, start, out, who):
@@ -591,6 +669,8 @@ def arguments():
                    help='an unpacked kernel source instead of the package')
     p.add_argument('--base-only', action='store_true',
                    help='unpack the base and print where it lies')
+    p.add_argument('--until', default='', metavar='PART',
+                   help='leave out the parts behind this one')
     p.add_argument('--patches', default='', metavar='FOLDER',
                    help='write the series for git am there')
     return p.parse_args()
@@ -617,12 +697,15 @@ def compose(args):
     lost = orphans(top, steps)
     if lost:
         raise Broken('no step of series/series adds\n  ' + '\n  '.join(lost))
+    if args.until:
+        steps = until(steps, args.until)
     if args.patches:
-        nr = write_patches(base, steps, top, build,
-                           os.path.abspath(args.patches))
+        parts = write_patches(base, steps, top, build,
+                              os.path.abspath(args.patches))
         out = os.path.relpath(args.patches)
-        print(f'{out}: cover letter and {nr} patches for Linux '
-              f'{base_version(base)}; for quilt: {out}/quilt/patches')
+        print(f'{out}: {len(steps)} patches in {len(parts)} parts, each with a '
+              f'cover letter, for Linux {base_version(base)}; for quilt: '
+              f'{out}/quilt/patches')
         return
     stage = Staging(base, os.path.join(build, 'compose', 'stage'))
     apply_steps(stage, steps, top)

@@ -47,10 +47,13 @@ def kernel_sources():
 def edited():
     """Files of the base that differ in the composed tree."""
     names = set()
-    for path in glob.glob(os.path.join(TOP, 'series', '*.patch')):
-        with open(path, encoding='utf-8') as f:
-            names.update(re.findall(r'^\+\+\+ b/(\S+)', f.read(), re.M))
-    return sorted(names)
+    for folder in ('', 'fixes'):
+        for path in glob.glob(os.path.join(TOP, 'series', folder, '*.patch')):
+            with open(path, encoding='utf-8') as f:
+                names.update(re.findall(r'^\+\+\+ b/(\S+)', f.read(), re.M))
+    # What the fixes mend is replaced or removed later, most of it.
+    return sorted(n for n in names - set(ours(''))
+                  if os.path.exists(os.path.join(TREE, n)))
 
 
 def our_lines(name):
@@ -104,7 +107,12 @@ def that_are_ours(found):
 # that lies in the kernel tree. Who sends the series signs it off.
 IGNORE = ['FILE_PATH_CHANGES', 'CONST_STRUCT', 'MISSING_SIGN_OFF']
 # Trace events are laid out as all of the kernel's are.
+TRACE = 'arch/powerpc/include/asm/trace_'
 IGNORE_TRACE = ['OPEN_ENDED_LINE', 'PARENTHESIS_ALIGNMENT']
+# Fixes are written as the files are that they mend. An origin that is not known
+# is not guessed.
+IGNORE_FIXES = ['PARENTHESIS_ALIGNMENT', 'AVOID_EXTERNS', 'UNKNOWN_COMMIT_ID',
+                'MISSING_FIXES_TAG']
 # Of programs: names that only the kernel has; a kselftest's EXPECT is two
 # statements, so that a lone one needs braces; memory that threads, guests and
 # devices write is volatile to a program; types and macros that stand in for
@@ -131,7 +139,7 @@ def gate_checkpatch():
     """checkpatch --strict on our files"""
     names = ours('.c', '.h', '.rst', '.S')
     tools = [n for n in names if n.startswith('tools/')]
-    trace = [n for n in names if n.startswith('include/trace/')]
+    trace = [n for n in names if n.startswith(TRACE)]
     kernel = [n for n in names if n not in tools + trace]
     return [t for t in checkpatch(IGNORE, ['-f'] + kernel) +
             checkpatch(IGNORE + IGNORE_TRACE, ['-f'] + trace) +
@@ -145,11 +153,11 @@ def gate_checkpatch_series():
     if made.returncode:
         return made.stdout.strip().split('\n')
     bad = []
-    for path in sorted(glob.glob(os.path.join(out, '*.patch'))):
-        if 'cover-letter' in path:
-            continue
+    for path in sorted(glob.glob(os.path.join(out, '[0-9]*', '*.patch'))):
         ignore, text = list(IGNORE), read(path)
-        if re.search(r'^\+\+\+ b/include/trace/', text, re.M):
+        if '-fixes/' in path:
+            ignore += IGNORE_FIXES
+        if re.search(r'^\+\+\+ b/' + TRACE, text, re.M):
             ignore += IGNORE_TRACE
         if re.search(r'^\+\+\+ b/tools/', text, re.M):
             ignore += IGNORE_TOOLS

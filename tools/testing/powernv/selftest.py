@@ -309,7 +309,8 @@ class Expected(unittest.TestCase):
     """What boots of check must not be without."""
 
     def spec(self, name, kernel, **chosen):
-        args = dict(base=False, tests='', filter='', timeout=1, verbose=False)
+        args = dict(base=False, fixes=False, tests='', filter='', timeout=1,
+                    verbose=False)
         return check.make_spec(types.SimpleNamespace(**dict(args, **chosen)),
                                name, kernel)
 
@@ -325,9 +326,40 @@ class Expected(unittest.TestCase):
     def test_suites(self):
         self.assertNotIn('tce_check', self.spec('powernv8', '64k').suites)
         self.assertIn('tce_check', self.spec('powernv8', '4k').suites)
-        for chosen in ('tests', 'filter', 'base'):
+        for chosen in ('tests', 'filter', 'base', 'fixes'):
             spec = self.spec('powernv8', '4k', **{chosen: 'x'})
             self.assertEqual(spec.suites, [])
+
+
+class Fixed(unittest.TestCase):
+    """What the base with the fixes alone has to pass."""
+
+    def test_list(self):
+        args = types.SimpleNamespace(tests='', filter='')
+        with tempfile.NamedTemporaryFile('w', suffix='.list') as f:
+            f.write('# why\nprog a.*   # what\n\nprog b.c\nother d\n')
+            f.flush()
+            check.read_fixed(f.name, args)
+        self.assertEqual(args.tests, 'prog,other')
+        self.assertEqual(args.filter, 'a.*,b.c,d')
+
+    def test_each_is_named_by_a_fix(self):
+        """And each fix names some, or says that it was found by reading."""
+        folder = os.path.dirname(check.FIXED)
+        text = {}
+        for name in os.listdir(folder):
+            if name.endswith('.patch'):
+                with open(os.path.join(folder, name), encoding='utf-8') as f:
+                    text[name] = f.read().split('\n---\n')[0]
+        with open(check.FIXED, encoding='utf-8') as f:
+            pairs = [l.split('#')[0].split() for l in f]
+        for program, glob in [p for p in pairs if p]:
+            self.assertTrue(any(program in t and glob in t
+                                for t in text.values()), (program, glob))
+        for name, words in text.items():
+            self.assertRegex(' '.join(words.split()),
+                             r'(fails?|end) (on powernv8 )?without this|'
+                             'ound by reading', name)
 
 
 class Resume(unittest.TestCase):
@@ -427,7 +459,8 @@ class Clients(unittest.TestCase):
             check.CLIENT, machine.BUILD = f'{folder}/client', folder
             try:
                 run = check.Client('qemu', 'powernv8', 'disable_ddw')
-                done = [check.one(types.SimpleNamespace(base=False), run)]
+                done = [check.one(types.SimpleNamespace(
+                    base=False, fixes=False), run)]
                 total = check.report(done)
                 with open(run.log, encoding='utf-8') as f:
                     said = f.read().split('\n')[0]
@@ -459,7 +492,7 @@ class Clients(unittest.TestCase):
     def test_only_in_a_whole_run(self):
         setup, check.SETUP = check.SETUP, 'true'
         self.addCleanup(setattr, check, 'SETUP', setup)
-        none = {'base': False, 'machine': '', 'kernels': '',
+        none = {'base': False, 'fixes': False, 'machine': '', 'kernels': '',
                 'tests': '', 'filter': ''}
         found = check.clients(types.SimpleNamespace(**none))
         self.assertEqual(len(found), len(check.CLIENTS))
@@ -544,7 +577,7 @@ class LastLine(unittest.TestCase):
 
         self.addCleanup(setattr, machine, 'boot', machine.boot)
         machine.boot = breaks
-        _, result, _ = check.one(types.SimpleNamespace(base=False),
+        _, result, _ = check.one(types.SimpleNamespace(base=False, fixes=False),
                                  machine.Spec())
         self.assertIn('fdtput', result.failed[0])
 
@@ -757,7 +790,7 @@ class Compose(unittest.TestCase):
                    'int h(void)\n{\n\treturn 2;\n}\n')
         self.write(self.base, 'gone.c', 'int gone;\n')
         self.write(self.top, 'drivers/x.c', 'int x;\n')
-        self.series('step one\ndrop gone.c\nadd drivers/x.c\n')
+        self.series('part all cover\nstep one\ndrop gone.c\nadd drivers/x.c\n')
         self.write(self.top, 'series/one.patch', MAIL + DIFF)
         self.write(self.top, 'series/cover', 'A cover\n\nWhy it is.\n')
         self.write(self.top, '.gitignore', 'build/\n')
@@ -809,7 +842,7 @@ class Compose(unittest.TestCase):
 
     def test_step_taken_back(self):
         self.run_compose()
-        self.series('step one\nadd drivers/x.c\n')
+        self.series('part all cover\nstep one\nadd drivers/x.c\n')
         self.write(self.top, 'series/one.patch', MAIL)
         self.run_compose()
         self.assertEqual(self.tree('f.c'), 'int a;\nint b;\nint c;\n')
@@ -822,7 +855,7 @@ class Compose(unittest.TestCase):
     def test_failure_leaves_the_tree(self):
         self.run_compose()
         self.write(self.top, 'drivers/x.c', 'int changed;\n')
-        self.series('step one\ndrop gone.c nowhere.c\nadd drivers/x.c\n')
+        self.series('part all cover\nstep one\ndrop gone.c nowhere.c\nadd drivers/x.c\n')
         status, out = self.run_compose()
         self.assertEqual(status, 1)
         self.assertIn('nowhere.c', out)
@@ -838,13 +871,13 @@ class Compose(unittest.TestCase):
         self.refused('adds', 'new.c')
 
     def test_patch_edits_our_file(self):
-        self.series('step one\nadd drivers/x.c\nstep two\n')
+        self.series('part all cover\nstep one\nadd drivers/x.c\nstep two\n')
         self.write(self.top, 'series/two.patch', MAIL + DIFF.replace(
             'f.c', 'drivers/x.c'))
         self.refused('step two', 'drivers/x.c', 'ours')
 
     def test_cocci(self):
-        self.series('step one\nadd drivers/x.c\ncocci g.c\n')
+        self.series('part all cover\nstep one\nadd drivers/x.c\ncocci g.c\n')
         self.write(self.top, 'series/one.cocci', '@@ @@\n- int g(...) { ... }\n')
         status, out = self.run_compose()
         self.assertEqual(status, 0, out)
@@ -852,18 +885,18 @@ class Compose(unittest.TestCase):
         self.assertIn('int h', self.tree('g.c'))
 
     def test_cocci_changes_nothing(self):
-        self.series('step one\nadd drivers/x.c\ncocci g.c\n')
+        self.series('part all cover\nstep one\nadd drivers/x.c\ncocci g.c\n')
         self.write(self.top, 'series/one.cocci', '@@ @@\n- int q(...) { ... }\n')
         self.refused('step one', 'g.c', 'changes nothing')
 
     def test_cocci_one_rule_misses(self):
-        self.series('step one\nadd drivers/x.c\ncocci g.c\n')
+        self.series('part all cover\nstep one\nadd drivers/x.c\ncocci g.c\n')
         self.write(self.top, 'series/one.cocci', '@@ @@\n- int g(...) { ... }\n'
                    '@@ @@\n- int q(...) { ... }\n')
         self.refused('step one', 'removes q')
 
     def test_cocci_broken(self):
-        self.series('step one\nadd drivers/x.c\ncocci g.c\n')
+        self.series('part all cover\nstep one\nadd drivers/x.c\ncocci g.c\n')
         self.write(self.top, 'series/one.cocci', '@@ @@\n- int g(\n')
         self.refused('step one', 'spatch')
 
@@ -872,26 +905,89 @@ class Compose(unittest.TestCase):
         status, text = self.run_compose('--patches', out)
         self.assertEqual(status, 0, text)
         self.assertEqual(sorted(os.listdir(out)), [
-            '0000-cover-letter.patch', '0001-one.patch', 'quilt'])
+            '1-all', '1-all-cover-letter.patch', 'quilt'])
+        self.assertEqual(os.listdir(os.path.join(out, '1-all')),
+                         ['0001-one.patch'])
         self.assertEqual(sorted(os.listdir(os.path.join(out, 'quilt/patches'))),
                          ['0001-one.patch', 'series'])
-        with open(os.path.join(out, '0000-cover-letter.patch'),
+        with open(os.path.join(out, '1-all-cover-letter.patch'),
                   encoding='utf-8') as f:
             self.assertIn('Why it is.', f.read())
+
+    def two_parts(self):
+        self.series('part first cover\nstep one\ndrop gone.c\nadd drivers/x.c\n'
+                    'part second two/cover\nstep two/three\ndrop g.c\n')
+        self.write(self.top, 'series/two/cover', 'Another\n\nOther words.\n')
+        self.write(self.top, 'series/two/three.patch', MAIL)
+
+    def test_parts(self):
+        self.two_parts()
+        out = os.path.join(self.top, 'build', 'patches')
+        status, text = self.run_compose('--patches', out)
+        self.assertEqual(status, 0, text)
+        self.assertIn('2 patches in 2 parts', text)
+        for name, words in (('1-first', 'Why it is.'),
+                            ('2-second', 'Other words.')):
+            self.assertEqual(len(os.listdir(os.path.join(out, name))), 1)
+            with open(os.path.join(out, name + '-cover-letter.patch'),
+                      encoding='utf-8') as f:
+                self.assertIn(words, f.read())
+
+    def test_until_a_part(self):
+        self.two_parts()
+        self.run_compose('--until', 'first')
+        self.assertIsNotNone(self.tree('g.c'))
+        self.run_compose()
+        self.assertIsNone(self.tree('g.c'))
+
+    def test_until_no_part(self):
+        self.two_parts()
+        status, out = self.run_compose('--until', 'third')
+        self.assertEqual(status, 1)
+        self.assertIn('no part third', out)
+
+    def test_step_of_no_part(self):
+        self.series('step one\nadd drivers/x.c\n')
+        self.refused('no part before')
+
+    def test_part_without_steps(self):
+        self.series('part one cover\npart two cover\nstep one\nadd drivers/x.c\n')
+        self.refused('part one has no step')
+
+    def test_part_without_cover(self):
+        self.series('part one nowhere\nstep one\nadd drivers/x.c\n')
+        self.refused('series/nowhere is missing')
 
     def test_entry(self):
         self.write(self.base, 'LIST', 'Text\n----\n\nA\nL:\tx\nF:\ty\n\n'
                    'C\nM:\tz\n\nTHE REST\nF:\t*\n')
         self.write(self.top, 'LIST', 'B\nS:\tq\n')
-        self.series('step one\nadd drivers/x.c\nentry LIST\n')
+        self.series('part all cover\nstep one\nadd drivers/x.c\nentry LIST\n')
         status, out = self.run_compose()
         self.assertEqual(status, 0, out)
         self.assertIn('F:\ty\n\nB\nS:\tq\n\nC\nM:', self.tree('LIST'))
 
+    def test_entry_grows(self):
+        self.write(self.base, 'LIST', 'A\nL:\tx\n\nTHE REST\nF:\t*\n')
+        self.write(self.top, 'LIST', 'B\nS:\tq\nF:\tf.c\nF:\tdrivers/\n')
+        self.write(self.top, 'series/two.patch', MAIL)
+        self.series('part all cover\nstep one\nentry LIST\n'
+                    'step two\nadd drivers/x.c\nentry LIST\n')
+        status, out = self.run_compose('--patches',
+                                       os.path.join(self.top, 'build/patches'))
+        self.assertEqual(status, 0, out)
+        status, out = self.run_compose()
+        self.assertEqual(status, 0, out)
+        self.assertIn('B\nS:\tq\nF:\tf.c\nF:\tdrivers/\n\nTHE',
+                      self.tree('LIST'))
+        with open(os.path.join(self.top, 'build/patches/1-all/0001-one.patch'),
+                  encoding='utf-8') as f:
+            self.assertNotIn('drivers/', f.read())
+
     def test_entry_is_there(self):
         self.write(self.base, 'LIST', 'A\nL:\tx\n\nTHE REST\nF:\t*\n')
         self.write(self.top, 'LIST', 'A\nS:\tq\n')
-        self.series('step one\nadd drivers/x.c\nentry LIST\n')
+        self.series('part all cover\nstep one\nadd drivers/x.c\nentry LIST\n')
         self.refused('step one', 'LIST', 'already')
 
     def variant(self, version, text=None):

@@ -278,6 +278,49 @@ TEST_F(one_group, unregister_mapped)
 	EXPECT_EQ(0, probe_exit(&probe));
 }
 
+/*
+ * The order of calls of DPDK in 2019 and 2020, as it gives memory back: it asks
+ * to unregister what is mapped, does not unmap when that fails, and frees the
+ * memory. The device goes on to reach the old pages, and nobody else's.
+ */
+TEST_F(one_group, unregister_before_unmap)
+{
+	size_t size = 4 * SZ_64K;
+	char *buf = buf_alloc(size, page_size), *again;
+	uint32_t old = 0x0ddba11, was = 0;
+	long locked;
+
+	ASSERT_LE(0, edu_open(&self->edu));
+	ASSERT_EQ(0, spapr_register(self->c, buf, size));
+	ASSERT_EQ(0, spapr_map(self->c, 0, buf, size));
+	*(uint32_t *)buf = old;
+	locked = locked_kb();
+	EXPECT_EQ(-EBUSY, spapr_unregister(self->c, buf, size));
+
+	/* New memory at the same address is not what is registered. */
+	ASSERT_EQ(0, munmap(buf, size));
+	again = mmap(buf, size, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE |
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_EQ(buf, again);
+	EXPECT_EQ(-EBUSY, spapr_register(self->c, again, size));
+	*(uint32_t *)again = ~old;
+	edu_copy(&self->edu, SZ_4K, 0, sizeof(old));
+	EXPECT_EQ(0, *(uint32_t *)(again + SZ_4K));
+	EXPECT_EQ(locked, locked_kb());
+
+	/* The right order mends it. */
+	EXPECT_EQ(0, spapr_unmap(self->c, 0, size));
+	EXPECT_EQ(0, spapr_unregister(self->c, again, size));
+	EXPECT_EQ(locked - KB(size), locked_kb());
+	ASSERT_EQ(0, spapr_register(self->c, again, size));
+	ASSERT_EQ(0, spapr_map(self->c, 0, again, size));
+	edu_copy(&self->edu, SZ_4K, 0, sizeof(old));
+	was = *(uint32_t *)(again + SZ_4K);
+	EXPECT_EQ(~old, was);
+	EXPECT_EQ(0, spapr_unmap(self->c, 0, size));
+	EXPECT_EQ(0, spapr_unregister(self->c, again, size));
+}
+
 /* ---- the limit ---- */
 
 TEST_F(one_group, limit_register)
