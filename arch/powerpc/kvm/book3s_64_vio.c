@@ -26,8 +26,7 @@
  *
  * Hypercalls find LIOBNs and their tables in a read-side section of the VM's
  * srcu, in which they may sleep; real mode is in one whenever a guest runs.
- * What they may hold is freed, or put, after synchronising with it. Everything
- * else is under kvmppc_liobn_mutex.
+ * What they may hold is freed, or put, after synchronising with it.
  */
 
 #include <linux/kvm_host.h>

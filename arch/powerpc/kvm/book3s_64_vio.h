@@ -17,7 +17,6 @@
 #include <linux/list.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
-#include <linux/mutex.h>
 #include <linux/srcu.h>
 #include <linux/wait.h>
 
@@ -54,7 +53,7 @@ struct liobn_node {
 
 /**
  * struct liobn_tables - hardware tables that a LIOBN changes
- * @stale: list of those to be freed, once it is no longer in use
+ * @next: in a list of those that no hypercall knows, or is to know
  * @nr: elements of @tbl
  * @tbl: the tables; a reference to each is held
  *
@@ -62,7 +61,7 @@ struct liobn_node {
  * it began with.
  */
 struct liobn_tables {
-	struct liobn_tables *stale;
+	struct liobn_tables *next;
 	unsigned int nr;
 	struct iommu_table *tbl[];
 };
@@ -84,13 +83,14 @@ struct liobn_lock_word {
  * @offset: first entry: bus address >> @page_shift
  * @size: how many entries
  * @tables: hardware tables; NULL if none
- * @attachments: which groups they came from
+ * @spare: as many of those to come, each large enough for one less than before
+ * @attachments: what else is known of them
  * @wait: for those that wait for a lock
  * @locks: for changing entries, here and in the hardware tables
  * @nr_nodes: elements of @node
  * @node: pages of the table, from when they are first needed
  *
- * All but @attachments and @wait may be read in real mode.
+ * All but @spare, @attachments and @wait may be read in real mode.
  */
 struct kvmppc_liobn {
 	struct list_head next;
@@ -100,6 +100,7 @@ struct kvmppc_liobn {
 	u64 offset;
 	u64 size;
 	struct liobn_tables __rcu *tables;
+	struct liobn_tables *spare;
 	struct list_head attachments;
 	wait_queue_head_t wait;
 	struct liobn_lock_word locks[LIOBN_LOCK_WORDS];
@@ -283,8 +284,6 @@ static __always_inline unsigned int liobn_lock_of(unsigned long index)
 }
 
 /* book3s_64_vio_table.c */
-
-extern struct mutex kvmppc_liobn_mutex;
 
 int kvmppc_liobn_grow(struct kvmppc_liobn *l, unsigned long index,
 		      unsigned long nr);

@@ -2,27 +2,32 @@
 /*
  * LIOBNs of a guest: the hardware tables that they change.
  *
- * No device reaches memory of a guest that is gone: the VM lives as long as any
- * of its LIOBNs, and when a LIOBN lets a hardware table go, all entries of its
- * range are unmapped there, by whomever they were mapped, as if the guest had
- * cleared its table last. It lets a table go when its file is closed, or when
- * the VM releases the last group that attached the table. But what other groups
- * use stays mapped: if the window also belongs to a group that the VM does not
- * know, as after one of two groups of a container is unplugged, the LIOBN keeps
- * the table without writing to it, until those groups have left or the LIOBN
- * goes as well.
+ * A LIOBN is attached to a table. The window of the table belongs to the process
+ * of the VM, which is all that is asked: by which group it was found does not
+ * matter later, and groups join and leave the window as they like. The LIOBN
+ * changes the table until one of the two goes:
  *
- * A window that is removed first leaves an attached table that takes nothing
- * any more, and that hypercalls therefore pass over.
+ *  - The window is closed: tce_owner_close() calls liobn_table_closed(). All of
+ *    the window is unmapped then, and it does not stay charged.
+ *  - The file of the LIOBN is closed. No device reaches memory of a guest that
+ *    is gone, so all entries of the LIOBN's range are unmapped, by whomever they
+ *    were mapped, as if the guest had cleared its table last. The VM lives as
+ *    long as any of its LIOBNs.
+ *
+ * To let go of a table needs no memory: it is allocated as the table is attached.
  */
 
+#include <linux/cleanup.h>
 #include <linux/file.h>
 #include <linux/iommu.h>
 #include <linux/kvm_host.h>
 #include <linux/list.h>
+#include <linux/lockdep.h>
 #include <linux/mutex.h>
-#include <linux/rculist.h>
+#include <linux/rcupdate.h>
+#include <linux/refcount.h>
 #include <linux/slab.h>
+#include <linux/srcu.h>
 
 #include <asm/kvm_ppc.h>
 #include <asm/tce_owner.h>
@@ -30,56 +35,310 @@
 #include "book3s_64_vio.h"
 
 /**
- * struct liobn_attachment - a hardware table that a LIOBN got from a group
- * @next: in the LIOBN's list
+ * struct liobn_attachment - a hardware table that a LIOBN changes
+ * @next: in the LIOBN's list, until nothing of the LIOBN is used any more
+ * @user: in the list of the table's owner. Whoever takes it from there ends the
+ *	  attachment: the LIOBN that goes, or the owner that closes the table
+ * @ref: one for that, and one for each who waits for it
+ * @l: the LIOBN
  * @tbl: the table, with a reference
  * @entry: first entry of the table that the LIOBN changes
  * @nr: how many
- * @group: the group; only compared. NULL if the VM has released it, and other
- *	   groups use the table: hypercalls do not
  */
 struct liobn_attachment {
 	struct list_head next;
+	struct tce_user user;
+	refcount_t ref;
+	struct kvmppc_liobn *l;
 	struct iommu_table *tbl;
 	unsigned long entry;
 	unsigned long nr;
-	struct iommu_group *group;
 };
 
-/* No hypercall knows any of these any more. */
-static void free_stale(struct liobn_tables *stale)
+static void put_attachment(struct liobn_attachment *a)
 {
-	while (stale) {
-		struct liobn_tables *next = stale->stale;
+	if (!refcount_dec_and_test(&a->ref))
+		return;
 
-		kfree(stale);
-		stale = next;
+	iommu_tce_table_put(a->tbl);
+	kfree(a);
+}
+
+static void unlink_attachment(struct liobn_attachment *a)
+{
+	guard(mutex)(&a->l->kvm->arch.spapr_tce_lock);
+	list_del(&a->next);
+}
+
+/* Tables */
+
+/* The VM's spapr_tce_lock is held. NULL if there is none. */
+static struct liobn_tables *tables_locked(const struct kvmppc_liobn *l)
+{
+	return rcu_dereference_protected(l->tables,
+			lockdep_is_held(&l->kvm->arch.spapr_tce_lock));
+}
+
+static unsigned int nr_tables_locked(const struct kvmppc_liobn *l)
+{
+	const struct liobn_tables *tables = tables_locked(l);
+
+	return tables ? tables->nr : 0;
+}
+
+static bool has_table(const struct kvmppc_liobn *l,
+		      const struct iommu_table *tbl)
+{
+	const struct liobn_tables *tables = tables_locked(l);
+	unsigned int i;
+
+	for (i = 0; tables && i < tables->nr; i++) {
+		if (tables->tbl[i] == tbl)
+			return true;
+	}
+
+	return false;
+}
+
+/* What no hypercall knows. */
+static void free_tables(struct liobn_tables *tables)
+{
+	while (tables) {
+		struct liobn_tables *next = tables->next;
+
+		kfree(tables);
+		tables = next;
 	}
 }
 
-/* No hypercall writes to these tables any more: unmap what they have written. */
-static void clear_and_put(struct list_head *gone)
+/* All but @tbl, in @new, which is large enough. */
+static void copy_tables(const struct kvmppc_liobn *l, struct liobn_tables *new,
+			const struct iommu_table *tbl)
 {
-	struct liobn_attachment *a, *next;
+	const struct liobn_tables *old = tables_locked(l);
+	unsigned int i;
 
-	list_for_each_entry_safe(a, next, gone, next) {
-		tce_unmap(a->tbl, a->entry, a->nr);
-		iommu_tce_table_put(a->tbl);
-		kfree(a);
+	for (i = 0; old && i < old->nr; i++) {
+		if (old->tbl[i] != tbl)
+			new->tbl[new->nr++] = old->tbl[i];
+	}
+}
+
+/* Make hypercalls use @new; what they may still use is returned. */
+static struct liobn_tables *replace_tables(struct kvmppc_liobn *l,
+					   struct liobn_tables *new)
+{
+	return rcu_replace_pointer(l->tables, new,
+			lockdep_is_held(&l->kvm->arch.spapr_tce_lock));
+}
+
+/* Have hypercalls leave a table alone, and wait until they do. */
+static void drop_table(struct kvmppc_liobn *l, const struct iommu_table *tbl)
+{
+	struct kvm *kvm = l->kvm;
+	struct liobn_tables *new, *old;
+
+	mutex_lock(&kvm->arch.spapr_tce_lock);
+	new = l->spare;
+	l->spare = new->next;
+	new->next = NULL;
+	copy_tables(l, new, tbl);
+	/* An empty one is as good as none, which is quicker to see. */
+	old = replace_tables(l, new->nr ? new : NULL);
+	mutex_unlock(&kvm->arch.spapr_tce_lock);
+
+	kvmppc_liobn_synchronize(kvm);
+	kfree(old);
+	if (!new->nr)
+		kfree(new);
+}
+
+/* Attaching */
+
+/* The window goes, and what it was charged with it. */
+static void liobn_table_closed(struct tce_user *user)
+{
+	struct liobn_attachment *a = container_of(user, struct liobn_attachment,
+						  user);
+	struct kvm *kvm = a->l->kvm;
+	int idx;
+
+	drop_table(a->l, a->tbl);
+	/* Without it in its list the LIOBN may go, but not the VM's lock. */
+	idx = srcu_read_lock(&kvm->srcu);
+	unlink_attachment(a);
+	srcu_read_unlock(&kvm->srcu, idx);
+	put_attachment(a);
+}
+
+static struct liobn_attachment *alloc_attachment(struct kvmppc_liobn *l,
+						 struct iommu_table *tbl)
+{
+	unsigned int shift = liobn_sub_shift(l, tbl);
+	struct liobn_attachment *a;
+
+	a = kzalloc(sizeof(*a), GFP_KERNEL_ACCOUNT);
+	if (!a)
+		return NULL;
+
+	a->user.close = liobn_table_closed;
+	refcount_set(&a->ref, 1);
+	a->l = l;
+	a->tbl = iommu_tce_table_get(tbl);
+	a->entry = l->offset << shift;
+	a->nr = l->size << shift;
+
+	return a;
+}
+
+/*
+ * Make hypercalls change the table too, by @new for one more than @nr tables;
+ * @spare is for @nr, when one of them goes. -EEXIST if they do already, -EAGAIN
+ * if there are more than @nr. What they may still use goes to @old.
+ */
+static int add_table(struct liobn_attachment *a, unsigned int nr,
+		     struct liobn_tables *new, struct liobn_tables *spare,
+		     struct liobn_tables **old)
+{
+	struct kvmppc_liobn *l = a->l;
+
+	guard(mutex)(&l->kvm->arch.spapr_tce_lock);
+	if (has_table(l, a->tbl))
+		return -EEXIST;
+	if (nr_tables_locked(l) > nr)
+		return -EAGAIN;
+
+	copy_tables(l, new, NULL);
+	new->tbl[new->nr++] = a->tbl;
+	*old = replace_tables(l, new);
+	spare->next = l->spare;
+	l->spare = spare;
+	list_add_tail(&a->next, &l->attachments);
+
+	return 0;
+}
+
+static unsigned int nr_tables(struct kvmppc_liobn *l)
+{
+	guard(mutex)(&l->kvm->arch.spapr_tce_lock);
+
+	return nr_tables_locked(l);
+}
+
+/* As add_table(), with the memory that it takes, or -ENOMEM. */
+static int grow_and_add_table(struct liobn_attachment *a)
+{
+	struct liobn_tables *new, *spare, *old = NULL;
+	int ret;
+
+	do {
+		unsigned int nr = nr_tables(a->l);
+
+		new = kzalloc(struct_size(new, tbl, nr + 1),
+			      GFP_KERNEL_ACCOUNT);
+		spare = kzalloc(struct_size(spare, tbl, nr),
+				GFP_KERNEL_ACCOUNT);
+		ret = -ENOMEM;
+		if (new && spare)
+			ret = add_table(a, nr, new, spare, &old);
+		if (ret) {
+			kfree(new);
+			kfree(spare);
+		}
+	} while (ret == -EAGAIN);
+
+	if (old)
+		kvmppc_liobn_synchronize(a->l->kvm);
+	kfree(old);
+
+	return ret;
+}
+
+/*
+ * The table of a window that is open when it becomes the table's user will be
+ * told when that is closed. Hypercalls know the table before, for which a closed
+ * one does nothing.
+ */
+static int attach(struct kvmppc_liobn *l, struct iommu_table *tbl)
+{
+	struct liobn_attachment *a = alloc_attachment(l, tbl);
+	int ret;
+
+	if (!a)
+		return -ENOMEM;
+
+	ret = grow_and_add_table(a);
+	if (ret) {
+		put_attachment(a);
+		return ret == -EEXIST ? 0 : ret;
+	}
+
+	if (!tce_user_add(tbl, &a->user))
+		return 0;
+
+	/* The window was closed meanwhile: it is as if it had not been found. */
+	drop_table(l, tbl);
+	unlink_attachment(a);
+	put_attachment(a);
+
+	return -EINVAL;
+}
+
+/* A table that the LIOBN still changes, or is about to stop changing. */
+static struct liobn_attachment *get_attachment(struct kvmppc_liobn *l)
+{
+	struct liobn_attachment *a;
+
+	guard(mutex)(&l->kvm->arch.spapr_tce_lock);
+	a = list_first_entry_or_null(&l->attachments, struct liobn_attachment,
+				     next);
+	if (a)
+		refcount_inc(&a->ref);
+
+	return a;
+}
+
+/* End all attachments of a LIOBN; those that windows did not end join @gone. */
+static void take_attachments(struct kvmppc_liobn *l, struct list_head *gone)
+{
+	struct liobn_attachment *a;
+
+	while ((a = get_attachment(l))) {
+		if (tce_user_del(a->tbl, &a->user)) {
+			unlink_attachment(a);
+			list_add_tail(&a->next, gone);
+		}
+		put_attachment(a);
 	}
 }
 
 /**
  * kvmppc_liobn_detach_all - let all hardware tables of a LIOBN go
- * @l: the LIOBN, that no hypercall knows any more
+ * @l: the LIOBN, that no hypercall finds any more
+ *
+ * When it returns, no hypercall uses the LIOBN, and nothing is mapped in its
+ * range of any hardware table.
  *
  * Context: May sleep.
  */
 void kvmppc_liobn_detach_all(struct kvmppc_liobn *l)
 {
-	free_stale(rcu_dereference_protected(l->tables, true));
-	clear_and_put(&l->attachments);
+	struct liobn_attachment *a, *next;
+	LIST_HEAD(gone);
+
+	take_attachments(l, &gone);
+	/* For hypercalls, and for liobn_table_closed(). */
+	kvmppc_liobn_synchronize(l->kvm);
+	list_for_each_entry_safe(a, next, &gone, next) {
+		tce_unmap(a->tbl, a->entry, a->nr);
+		list_del(&a->next);
+		put_attachment(a);
+	}
+	kfree(rcu_dereference_protected(l->tables, true));
+	free_tables(l->spare);
 }
+
+/* Finding */
 
 /* Can what is put in the LIOBN go to the table as well? */
 static bool table_fits(const struct kvmppc_liobn *l,
@@ -94,28 +353,30 @@ static bool table_fits(const struct kvmppc_liobn *l,
 	       tbl->it_size << tbl->it_page_shift >= l->size << l->page_shift;
 }
 
-/* A window of the group, with a reference to its table; it may be going. */
-static struct iommu_table *get_window(struct iommu_table_group *table_group,
-				      int num)
+/*
+ * A window of the group, with a reference to its table; it may be going. The
+ * group's data is gone before its PE is, and RCU is waited for in between.
+ */
+static struct iommu_table *get_window(struct iommu_group *grp, int num)
 {
-	struct iommu_table *tbl;
+	struct iommu_table_group *table_group;
+	struct iommu_table *tbl = NULL;
 
-	rcu_read_lock();
-	tbl = READ_ONCE(table_group->tables[num]);
-	if (tbl)
-		tbl = iommu_tce_table_get(tbl);
-	rcu_read_unlock();
+	guard(rcu)();
+	table_group = iommu_group_get_iommudata(grp);
+	if (table_group)
+		tbl = READ_ONCE(table_group->tables[num]);
 
-	return tbl;
+	return tbl ? iommu_tce_table_get(tbl) : NULL;
 }
 
 static struct iommu_table *find_table(const struct kvmppc_liobn *l,
-				      struct iommu_table_group *table_group)
+				      struct iommu_group *grp)
 {
 	int num;
 
 	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {
-		struct iommu_table *tbl = get_window(table_group, num);
+		struct iommu_table *tbl = get_window(grp, num);
 
 		if (tbl && table_fits(l, tbl))
 			return tbl;
@@ -124,176 +385,6 @@ static struct iommu_table *find_table(const struct kvmppc_liobn *l,
 	}
 
 	return NULL;
-}
-
-/* The attachment of a table by a group; without @group, the kept one. */
-static struct liobn_attachment *find_attachment(const struct kvmppc_liobn *l,
-						const struct iommu_table *tbl,
-						const struct iommu_group *group)
-{
-	struct liobn_attachment *a;
-
-	list_for_each_entry(a, &l->attachments, next) {
-		if (a->tbl == tbl && a->group == group)
-			return a;
-	}
-
-	return NULL;
-}
-
-static bool is_attached(const struct kvmppc_liobn *l,
-			const struct iommu_table *tbl)
-{
-	const struct liobn_attachment *a;
-
-	list_for_each_entry(a, &l->attachments, next) {
-		if (a->tbl == tbl && a->group)
-			return true;
-	}
-
-	return false;
-}
-
-/* Does the window belong to any group but @group? */
-static bool is_used_by_others(const struct iommu_table *tbl,
-			      const struct iommu_group *group)
-{
-	const struct iommu_table_group_link *link;
-
-	guard(rcu)();
-	list_for_each_entry_rcu(link, &tbl->it_group_list, next) {
-		if (link->table_group->group != group)
-			return true;
-	}
-
-	return false;
-}
-
-/* Make hypercalls use @new; what they may still use joins @stale. */
-static void replace_tables(struct kvmppc_liobn *l, struct liobn_tables *new,
-			   struct liobn_tables **stale)
-{
-	struct liobn_tables *old;
-
-	old = rcu_replace_pointer(l->tables, new,
-				  lockdep_is_held(&kvmppc_liobn_mutex));
-	if (old) {
-		old->stale = *stale;
-		*stale = old;
-	}
-}
-
-static int add_table(struct kvmppc_liobn *l, struct iommu_table *tbl,
-		     struct liobn_tables **stale)
-{
-	const struct liobn_tables *old;
-	unsigned int nr = 0, i;
-	struct liobn_tables *new;
-
-	old = rcu_dereference_protected(l->tables,
-					lockdep_is_held(&kvmppc_liobn_mutex));
-	if (old)
-		nr = old->nr;
-
-	new = kzalloc(struct_size(new, tbl, nr + 1), GFP_KERNEL_ACCOUNT);
-	if (!new)
-		return -ENOMEM;
-
-	for (i = 0; i < nr; i++)
-		new->tbl[i] = old->tbl[i];
-	new->tbl[nr] = tbl;
-	new->nr = nr + 1;
-	replace_tables(l, new, stale);
-
-	return 0;
-}
-
-/* Detaching must not fail, and the memory is little. */
-static void drop_table(struct kvmppc_liobn *l, const struct iommu_table *tbl,
-		       struct liobn_tables **stale)
-{
-	struct liobn_tables *new = NULL;
-	const struct liobn_tables *old;
-	unsigned int i;
-
-	old = rcu_dereference_protected(l->tables,
-					lockdep_is_held(&kvmppc_liobn_mutex));
-	if (old->nr > 1) {
-		new = kzalloc(struct_size(new, tbl, old->nr - 1),
-			      GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
-		for (i = 0; i < old->nr; i++) {
-			if (old->tbl[i] != tbl)
-				new->tbl[new->nr++] = old->tbl[i];
-		}
-	}
-	replace_tables(l, new, stale);
-}
-
-static void add_attachment(struct kvmppc_liobn *l, struct liobn_attachment *a,
-			   struct iommu_table *tbl)
-{
-	unsigned int shift = liobn_sub_shift(l, tbl);
-
-	a->tbl = iommu_tce_table_get(tbl);
-	a->entry = l->offset << shift;
-	a->nr = l->size << shift;
-	list_add_tail(&a->next, &l->attachments);
-}
-
-static int attach(struct kvmppc_liobn *l, struct iommu_table *tbl,
-		  struct iommu_group *group, struct liobn_tables **stale)
-{
-	struct liobn_attachment *kept, *new = NULL;
-
-	kept = find_attachment(l, tbl, NULL);
-	if (!kept) {
-		new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
-		if (!new)
-			return -ENOMEM;
-	}
-
-	if (!is_attached(l, tbl) && add_table(l, tbl, stale)) {
-		kfree(new);
-		return -ENOMEM;
-	}
-
-	if (new)
-		add_attachment(l, new, tbl);
-	(kept ?: new)->group = group;
-
-	return 0;
-}
-
-/* Hypercalls no longer write to tables that no other group has attached. */
-static void detach_group(struct kvmppc_liobn *l, struct iommu_group *group,
-			 struct liobn_tables **stale)
-{
-	struct liobn_attachment *a, *next;
-
-	list_for_each_entry_safe(a, next, &l->attachments, next) {
-		if (a->group != group)
-			continue;
-		a->group = NULL;
-		if (!is_attached(l, a->tbl)) {
-			drop_table(l, a->tbl, stale);
-			continue;
-		}
-		list_del(&a->next);
-		iommu_tce_table_put(a->tbl);
-		kfree(a);
-	}
-}
-
-/* What the LIOBN keeps, and no group but @group uses, joins @gone. */
-static void let_go(struct kvmppc_liobn *l, const struct iommu_group *group,
-		   struct list_head *gone)
-{
-	struct liobn_attachment *a, *next;
-
-	list_for_each_entry_safe(a, next, &l->attachments, next) {
-		if (!a->group && !is_used_by_others(a->tbl, group))
-			list_move(&a->next, gone);
-	}
 }
 
 /**
@@ -305,24 +396,22 @@ static void let_go(struct kvmppc_liobn *l, const struct iommu_group *group,
  *	 belong to another process or pin pages as they are mapped
  *
  * What is in either of them before stays as it is. Attaching twice is the same
- * as attaching once.
+ * as attaching once. From then on the group does not matter: it is the window
+ * that is attached, until that is removed.
  *
  * Context: May sleep.
  * Return: 0, or with nothing changed:
  *	   -EBADF   no file
- *	   -EINVAL  not a LIOBN of this VM, or no such window
- *	   -EFAULT  not a group with windows
+ *	   -EINVAL  not a LIOBN of this VM, or no such window: a group whose
+ *		    devices are gone has none
  *	   -ENOMEM  no memory
  */
 long kvm_spapr_tce_attach_iommu_group(struct kvm *kvm, int tablefd,
 				      struct iommu_group *grp)
 {
-	struct iommu_table_group *table_group;
-	struct liobn_tables *stale = NULL;
 	struct kvmppc_liobn *l;
 	struct iommu_table *tbl;
-	LIST_HEAD(gone);
-	int ret = 0;
+	int ret;
 
 	CLASS(fd, f)(tablefd);
 
@@ -333,55 +422,12 @@ long kvm_spapr_tce_attach_iommu_group(struct kvm *kvm, int tablefd,
 	if (!l || l->kvm != kvm)
 		return -EINVAL;
 
-	table_group = iommu_group_get_iommudata(grp);
-	if (!table_group)
-		return -EFAULT;
-
-	tbl = find_table(l, table_group);
+	tbl = find_table(l, grp);
 	if (!tbl)
 		return -EINVAL;
 
-	mutex_lock(&kvmppc_liobn_mutex);
-	if (!find_attachment(l, tbl, grp))
-		ret = attach(l, tbl, grp, &stale);
-	let_go(l, NULL, &gone);
-	mutex_unlock(&kvmppc_liobn_mutex);
-
+	ret = attach(l, tbl);
 	iommu_tce_table_put(tbl);
-	if (stale || !list_empty(&gone))
-		kvmppc_liobn_synchronize(kvm);
-	free_stale(stale);
-	clear_and_put(&gone);
 
 	return ret;
-}
-
-/**
- * kvm_spapr_tce_release_iommu_group - undo attaching, for all LIOBNs of a VM
- * @kvm: the VM
- * @grp: the group
- *
- * A table that another group attached as well stays attached. What the guest has
- * mapped in another one is unmapped; later, if groups that the VM does not know
- * use it.
- *
- * Context: May sleep; kvm->lock may be held.
- */
-void kvm_spapr_tce_release_iommu_group(struct kvm *kvm, struct iommu_group *grp)
-{
-	struct liobn_tables *stale = NULL;
-	struct kvmppc_liobn *l;
-	LIST_HEAD(gone);
-
-	mutex_lock(&kvmppc_liobn_mutex);
-	list_for_each_entry(l, &kvm->arch.spapr_tce_tables, next) {
-		detach_group(l, grp, &stale);
-		let_go(l, grp, &gone);
-	}
-	mutex_unlock(&kvmppc_liobn_mutex);
-
-	if (stale || !list_empty(&gone))
-		kvmppc_liobn_synchronize(kvm);
-	free_stale(stale);
-	clear_and_put(&gone);
 }

@@ -9,9 +9,13 @@
  * Locks cover blocks of entries, so that the guest's table and the hardware
  * tables always tell the same. They are taken in ascending order. Real mode
  * takes them as well, if they are free: book3s_64_vio_hv.c.
+ *
+ * The VM's spapr_tce_lock guards its list of LIOBNs, and their attachments.
+ * Nothing is allocated under it: memory of one process may be short for long.
  */
 
 #include <linux/anon_inodes.h>
+#include <linux/cleanup.h>
 #include <linux/file.h>
 #include <linux/kvm_host.h>
 #include <linux/mm.h>
@@ -27,9 +31,6 @@
 
 /* Looks at a lock before going to sleep: longer than changing a list takes. */
 #define LIOBN_LOCK_SPINS	2000
-
-/* Guards the VMs' lists of LIOBNs, and the LIOBNs' attachments. */
-DEFINE_MUTEX(kvmppc_liobn_mutex);
 
 /* Memory */
 
@@ -269,16 +270,19 @@ static int liobn_mmap(struct file *file, struct vm_area_struct *vma)
 	return 0;
 }
 
+/* No hypercall finds the LIOBN from here on, though some may still use it. */
+static void unlink_liobn(struct kvmppc_liobn *l)
+{
+	guard(mutex)(&l->kvm->arch.spapr_tce_lock);
+	list_del_rcu(&l->next);
+}
+
 static int liobn_release(struct inode *inode, struct file *file)
 {
 	struct kvmppc_liobn *l = file->private_data;
 	struct kvm *kvm = l->kvm;
 
-	mutex_lock(&kvmppc_liobn_mutex);
-	list_del_rcu(&l->next);
-	mutex_unlock(&kvmppc_liobn_mutex);
-
-	kvmppc_liobn_synchronize(kvm);
+	unlink_liobn(l);
 	kvmppc_liobn_detach_all(l);
 	account_locked_vm(kvm->mm, table_cost(l->size), false);
 	free_liobn(l);
@@ -306,7 +310,8 @@ struct kvmppc_liobn *kvmppc_liobn_of_file(const struct file *file)
 	return file->f_op == &liobn_fops ? file->private_data : NULL;
 }
 
-static struct kvmppc_liobn *alloc_liobn(const struct kvm_create_spapr_tce_64 *args)
+static struct kvmppc_liobn *
+alloc_liobn(struct kvm *kvm, const struct kvm_create_spapr_tce_64 *args)
 {
 	unsigned long nr_nodes = table_nodes(args->size);
 	struct kvmppc_liobn *l;
@@ -317,6 +322,7 @@ static struct kvmppc_liobn *alloc_liobn(const struct kvm_create_spapr_tce_64 *ar
 	if (!l)
 		return NULL;
 
+	l->kvm = kvm;
 	l->number = args->liobn;
 	l->page_shift = args->page_shift;
 	l->offset = args->offset;
@@ -340,21 +346,27 @@ static bool number_is_used(struct kvm *kvm, u64 number)
 	return false;
 }
 
-/* Add a LIOBN to its VM, owned by a file from here on. */
-static struct file *publish(struct kvm *kvm, struct kvmppc_liobn *l)
+/* Add a LIOBN to its VM. */
+static int link_liobn(struct kvmppc_liobn *l)
 {
-	struct file *file = ERR_PTR(-EBUSY);
+	struct kvm *kvm = l->kvm;
 
-	mutex_lock(&kvmppc_liobn_mutex);
-	if (!number_is_used(kvm, l->number))
-		file = anon_inode_getfile("kvm-spapr-tce", &liobn_fops, l,
-					  O_RDWR);
-	if (!IS_ERR(file)) {
-		kvm_get_kvm(kvm);
-		l->kvm = kvm;
-		list_add_rcu(&l->next, &kvm->arch.spapr_tce_tables);
-	}
-	mutex_unlock(&kvmppc_liobn_mutex);
+	guard(mutex)(&kvm->arch.spapr_tce_lock);
+	if (number_is_used(kvm, l->number))
+		return -EBUSY;
+	list_add_rcu(&l->next, &kvm->arch.spapr_tce_tables);
+
+	return 0;
+}
+
+/* The file owns the LIOBN, which is in its VM's list, and keeps the VM. */
+static struct file *open_liobn(struct kvmppc_liobn *l)
+{
+	struct file *file;
+
+	file = anon_inode_getfile("kvm-spapr-tce", &liobn_fops, l, O_RDWR);
+	if (!IS_ERR(file))
+		kvm_get_kvm(l->kvm);
 
 	return file;
 }
@@ -399,7 +411,7 @@ int kvm_vm_ioctl_create_spapr_tce(struct kvm *kvm,
 		return ret;
 
 	ret = -ENOMEM;
-	l = alloc_liobn(args);
+	l = alloc_liobn(kvm, args);
 	if (!l)
 		goto uncharge;
 
@@ -408,15 +420,22 @@ int kvm_vm_ioctl_create_spapr_tce(struct kvm *kvm,
 	if (fd < 0)
 		goto free;
 
-	file = publish(kvm, l);
-	ret = PTR_ERR_OR_ZERO(file);
+	ret = link_liobn(l);
 	if (ret)
 		goto put_fd;
+
+	file = open_liobn(l);
+	ret = PTR_ERR_OR_ZERO(file);
+	if (ret)
+		goto unlink;
 
 	fd_install(fd, file);
 
 	return fd;
 
+unlink:
+	unlink_liobn(l);
+	kvmppc_liobn_synchronize(kvm);
 put_fd:
 	put_unused_fd(fd);
 free:

@@ -8,6 +8,7 @@
 #ifndef _ASM_POWERPC_TCE_OWNER_H
 #define _ASM_POWERPC_TCE_OWNER_H
 
+#include <linux/list.h>
 #include <linux/math.h>
 #include <linux/minmax.h>
 #include <linux/types.h>
@@ -76,6 +77,18 @@ struct tce_batch {
 };
 
 /**
+ * struct tce_user - one who uses an owned table beside its owner
+ * @next: in the owner's list; empty when it is in none
+ * @close: called once when the window goes, without locks of the owner but the
+ *	   one of its list: ends the use of the table, and waits until that has
+ *	   ended. May free the user
+ */
+struct tce_user {
+	struct list_head next;
+	void (*close)(struct tce_user *user);
+};
+
+/**
  * tce_view_max_bytes - what the view of a table may grow to
  * @nr_entries: entries of the table
  *
@@ -102,6 +115,9 @@ int tce_owner_take(struct iommu_table *tbl, struct mm_struct *mm,
 void tce_owner_close(struct iommu_table *tbl);
 void tce_owner_free(struct iommu_table *tbl);
 struct mm_struct *tce_owner_mm(const struct iommu_table *tbl);
+
+int tce_user_add(struct iommu_table *tbl, struct tce_user *user);
+bool tce_user_del(struct iommu_table *tbl, struct tce_user *user);
 
 int tce_map(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 	    unsigned long ua, unsigned long perm);

@@ -102,6 +102,8 @@ int tce_owner_take(struct iommu_table *tbl, struct mm_struct *mm,
 		return -ENOMEM;
 
 	mutex_init(&owner->pinned_lock);
+	mutex_init(&owner->users_lock);
+	INIT_LIST_HEAD(&owner->users);
 	spin_lock_init(&owner->span_lock);
 	INIT_LIST_HEAD(&owner->spans);
 	init_waitqueue_head(&owner->span_wait);
@@ -1350,11 +1352,16 @@ EXPORT_SYMBOL_GPL(tce_unmap);
  * exists is locked once, empty or not, and a word that does not exist yet comes
  * with a full barrier, see tce_view_grow().
  *
- * Context: May sleep.
+ * Users of the table let go of it first, so that their hypercalls do not take
+ * part any more.
+ *
+ * Context: May sleep. Takes locks of KVM.
  */
 void tce_owner_close(struct iommu_table *tbl)
 {
 	struct tce_owner *owner = tbl->it_owner;
+
+	tce_users_close(owner);
 
 	guard(tce_check)();
 	if (!owner->registry) {

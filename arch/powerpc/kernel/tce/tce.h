@@ -24,6 +24,9 @@
  * @closed: nothing can be mapped any more. Read under a chunk's lock
  * @view: entry -> userspace address; unused without @registry
  * @pinned_lock: serialises everything without @registry. Outside mmap_lock
+ * @users_lock: guards @users and @no_users. Outside of locks of KVM
+ * @users: LIOBNs that use the table
+ * @no_users: nor will there be any: the window goes
  * @span_lock: guards @spans; innermost. From here on written by every operation
  *	       over several chunks, so apart from what all operations read
  * @spans: operations over several chunks
@@ -39,6 +42,9 @@ struct tce_owner {
 	bool closed;
 	struct tce_view view;
 	struct mutex pinned_lock; /* entries, without @registry */
+	struct mutex users_lock; /* @users */
+	struct list_head users;
+	bool no_users;
 	spinlock_t span_lock ____cacheline_aligned_in_smp; /* @spans */
 	struct list_head spans;
 	wait_queue_head_t span_wait;
@@ -51,6 +57,8 @@ struct tce_owner {
 	struct list_head checked;
 #endif
 };
+
+void tce_users_close(struct tce_owner *owner);
 
 static __always_inline unsigned long chunk_of(const struct iommu_table *tbl,
 					      unsigned long entry)

@@ -215,19 +215,57 @@ static long is_not_attached(void *arg)
 	return maps(arg);
 }
 
-static long detach(void *arg)
+/* A window that is removed is not attached to anything. */
+static long new_window(void *arg)
 {
-	long ret = del_group(arg);
+	struct guest *g = &((struct env *)arg)->g;
+	uint64_t start;
+	long ret;
 
-	return ret ? ret : add_group(arg);
+	ret = spapr_remove(g->c, 0);
+	return ret ? ret : spapr_create(g->c, SHIFT, WINDOW_SIZE, LEVELS,
+					&start);
 }
 
 TEST_F(fail, attach)
 {
 	static const struct op op = {
 		.prepare = have_all, .run = attach, .intact = is_not_attached,
-		.works = is_attached, .undo = detach, .cleanup = no_all,
-		.errors = { -ENOMEM }, .least = 2,
+		.works = is_attached, .undo = new_window, .cleanup = no_all,
+		.errors = { -ENOMEM }, .least = 3,
+	};
+
+	fail_nth(_metadata, &op, &self->e);
+}
+
+/* What takes memory has to be able to fail; to let go of a window can't. */
+static long remove_window(void *arg)
+{
+	return spapr_remove(((struct env *)arg)->g.c, 0);
+}
+
+static void have_attached_window(struct __test_metadata *_metadata, void *arg)
+{
+	have_all(_metadata, arg);
+	ASSERT_EQ(0, attach(arg));
+}
+
+static long attach_new_window(void *arg)
+{
+	struct guest *g = &((struct env *)arg)->g;
+	uint64_t start;
+	long ret;
+
+	ret = spapr_create(g->c, SHIFT, WINDOW_SIZE, LEVELS, &start);
+	return ret ? ret : attach(arg);
+}
+
+TEST_F(fail, remove_attached)
+{
+	static const struct op op = {
+		.prepare = have_attached_window, .run = remove_window,
+		.works = is_not_attached, .undo = attach_new_window,
+		.cleanup = no_all,
 	};
 
 	fail_nth(_metadata, &op, &self->e);

@@ -1555,14 +1555,15 @@ TEST_F(device, attach_twice)
 	EXPECT_EQ(READ_WRITE, reach(self, 0, A, 0));
 	ASSERT_EQ(H_SUCCESS, put(g, 0, 0));
 	EXPECT_EQ(0, busy(g, A));
-	ASSERT_EQ(0, vm_group_del(&g->vm, group));
+	/* so closing the table once is enough */
 	ASSERT_EQ(H_SUCCESS, put(g, 0, gpa(A, 0) | TCE_RW));
+	guest_close_liobn(g);
 	EXPECT_EQ(0, busy(g, A));
 	EXPECT_EQ(0, reach(self, 0, A, 0));
 }
 
-/* The group goes: from then on, hypercalls change the guest's table only. */
-TEST_F(device, detach)
+/* The VM no longer knows the group: the window is the process's, and stays. */
+TEST_F(device, group_del)
 {
 	struct guest *g = &self->g;
 	int group = g->edu[0].group_fd;
@@ -1571,25 +1572,55 @@ TEST_F(device, detach)
 	ASSERT_EQ(0, vm_group_del(&g->vm, group));
 	EXPECT_EQ(-ENOENT, vm_group_del(&g->vm, group));
 	EXPECT_EQ(-ENOENT, vm_attach(&g->vm, group, g->table));
-	EXPECT_EQ(0, busy(g, A));
-	EXPECT_EQ(0, reach(self, 0, A, 0));
-	EXPECT_EQ(gpa(A, 0) | TCE_RW, entry(g, 0));
+	EXPECT_EQ(1, busy(g, A));
+	EXPECT_EQ(READ_WRITE, reach(self, 0, A, 0));
 
 	EXPECT_EQ(H_SUCCESS, put(g, 0, gpa(B, 0) | TCE_RW));
-	EXPECT_EQ(H_SUCCESS, put(g, 1, gpa(B, 0) | TCE_RW));
-	EXPECT_EQ(H_SUCCESS, put(g, 2, gpa(UNREGISTERED, 0) | TCE_RW));
+	EXPECT_EQ(H_TOO_HARD, put(g, 1, gpa(UNREGISTERED, 0) | TCE_RW));
 	EXPECT_EQ(gpa(B, 0) | TCE_RW, entry(g, 0));
-	EXPECT_EQ(gpa(B, 0) | TCE_RW, entry(g, 1));
-	EXPECT_EQ(0, busy(g, B));
-	EXPECT_EQ(0, reach(self, 0, B, 0));
-	EXPECT_EQ(0, reach(self, 1, B, 0));
-	EXPECT_EQ(H_SUCCESS, stuff(g, 0, 0, g->size));
+	EXPECT_EQ(0, busy(g, A));
+	EXPECT_EQ(1, busy(g, B));
+	EXPECT_EQ(READ_WRITE, reach(self, 0, B, 0));
 
+	/* Attached again it is what it was. */
 	ASSERT_EQ(0, vm_group_add(&g->vm, group));
 	ASSERT_EQ(0, vm_attach(&g->vm, group, g->table));
-	ASSERT_EQ(H_SUCCESS, put(g, 0, gpa(B, 0) | TCE_RW));
 	EXPECT_EQ(READ_WRITE, reach(self, 0, B, 0));
-	EXPECT_EQ(1, busy(g, B));
+	ASSERT_EQ(H_SUCCESS, put(g, 0, 0));
+	EXPECT_EQ(0, busy(g, B));
+	EXPECT_EQ(0, reach(self, 0, B, 0));
+}
+
+/* Two guests of one process: each changes the window, the last one wins. */
+TEST_F(device, two_vms)
+{
+	struct guest *g = &self->g, other = { .c = -1 };
+
+	vm_create(&other.vm, variant->mmu);
+	ASSERT_EQ(0, vm_memory(&other.vm, 1, DATA_GPA, g->data, DATA_SIZE));
+	vcpu_create(&other.vm, &other.cpu);
+	guest_liobn(_metadata, &other, 12, SLOT0_START, SZ_1G / SZ_4K);
+	ASSERT_EQ(0, vm_group_add(&other.vm, g->edu[0].group_fd));
+	ASSERT_EQ(0, vm_attach(&other.vm, g->edu[0].group_fd, other.table));
+
+	ASSERT_EQ(H_SUCCESS, put(g, 3, gpa(A, 0) | TCE_RW));
+	ASSERT_EQ(H_SUCCESS, put(&other, 4, gpa(A, 0) | TCE_RW));
+	ASSERT_EQ(H_SUCCESS, put(&other, 3, gpa(B, 0) | TCE_RW));
+	EXPECT_EQ(READ_WRITE, reach(self, 3, B, 0));
+	EXPECT_EQ(READ_WRITE, reach(self, 4, A, 0));
+	EXPECT_EQ(0, entry(g, 4));
+
+	/* One goes, and all of its range; the other one goes on. */
+	guest_close_liobn(&other);
+	EXPECT_EQ(0, busy(g, A));
+	EXPECT_EQ(0, busy(g, B));
+	EXPECT_EQ(0, reach(self, 3, B, 0));
+	ASSERT_EQ(H_SUCCESS, put(g, 3, gpa(A, 0) | TCE_RW));
+	EXPECT_EQ(READ_WRITE, reach(self, 3, A, 0));
+	vcpu_close(&other.cpu);
+	vm_close(&other.vm);
+	EXPECT_EQ(READ_WRITE, reach(self, 3, A, 0));
+	EXPECT_EQ(1, busy(g, A));
 }
 
 /* The table goes with its entries; from then on, hypercalls are user space's. */
@@ -1641,36 +1672,119 @@ TEST_F(device, remove_window)
 	EXPECT_EQ(0, unregister_region(g, B));
 }
 
-/* Nothing is left of the charges, with the LIOBN still there. */
-TEST_F(device, remove_window_charge)
+/* A window, and two LIOBNs that change it. Returns what all of it is charged. */
+static long two_liobns_of_a_window(struct __test_metadata *_metadata,
+				   struct guest *g, int fd[2])
 {
-	struct guest *g = &self->g;
-	long before = locked_kb(), with;
+	long before = locked_kb();
 	uint64_t start;
-	int fd;
+	int i;
 
 	ASSERT_EQ(0, spapr_create(g->c, page_shift, SZ_1G, 1, &start));
-	with = locked_kb();
-	EXPECT_LT(before, with);
-	fd = vm_liobn(&g->vm, LIOBN + 1, 16, start >> 16, SZ_1G / SZ_64K);
-	ASSERT_LE(0, fd);
-	ASSERT_EQ(0, vm_attach(&g->vm, g->edu[0].group_fd, fd));
-	ASSERT_EQ(H_SUCCESS, h_put_tce(&g->cpu, LIOBN + 1, start,
-				       gpa(A, 0) | TCE_RW));
+	ASSERT_EQ(SLOT1_START, start);
+	for (i = 0; i < 2; i++) {
+		fd[i] = vm_liobn(&g->vm, LIOBN + 1 + i, 16, start >> 16,
+				 SZ_1G / SZ_64K);
+		ASSERT_LE(0, fd[i]);
+		ASSERT_EQ(0, vm_attach(&g->vm, g->edu[0].group_fd, fd[i]));
+		ASSERT_EQ(H_SUCCESS, h_put_tce(&g->cpu, LIOBN + 1 + i,
+					       start + i * SZ_64K,
+					       gpa(A, 0) | TCE_RW));
+	}
 	EXPECT_EQ(1, busy(g, A));
-	ASSERT_EQ(0, spapr_remove(g->c, start));
-	EXPECT_EQ(0, busy(g, A));
-	close(fd);
-	ASSERT_EQ(0, vm_group_del(&g->vm, g->edu[0].group_fd));
+	return locked_kb() - before;
+}
+
+/*
+ * What a window is charged goes with it, whoever attached it: no call has to
+ * come first, and each LIOBN may go before or after. @order: the window last,
+ * in the middle, or first.
+ */
+static void close_window(struct __test_metadata *_metadata, struct guest *g,
+			 int order)
+{
+	long before = locked_kb(), table, all;
+	int fd[2], i;
+
+	/* what a LIOBN alone is charged */
+	fd[0] = vm_liobn(&g->vm, LIOBN + 1, 16, SLOT1_START >> 16,
+			 SZ_1G / SZ_64K);
+	ASSERT_LE(0, fd[0]);
+	table = locked_kb() - before;
+	close(fd[0]);
+	ASSERT_EQ(before, locked_kb());
+
+	all = two_liobns_of_a_window(_metadata, g, fd);
+	EXPECT_LT(2 * table, all);
+	for (i = 0; i < 3; i++) {
+		if (i == order) {
+			ASSERT_EQ(0, spapr_remove(g->c, SLOT1_START));
+			all -= all - (2 - i) * table;
+			EXPECT_EQ(0, busy(g, A));
+		} else {
+			close(fd[i - (i > order)]);
+			all -= table;
+		}
+		EXPECT_EQ(before + all, locked_kb()) {
+			TH_LOG("window number %d to go, after %d", order, i);
+		}
+	}
 	EXPECT_EQ(before, locked_kb());
+	EXPECT_EQ(0, busy(g, A));
+}
+
+TEST_F(device, remove_window_charge)
+{
+	int order;
+
+	for (order = 0; order < 3; order++)
+		close_window(_metadata, &self->g, order);
+}
+
+/* A window that comes again is another one, of which the LIOBN knows nothing. */
+TEST_F(device, window_again)
+{
+	struct guest *g = &self->g;
+	uint64_t start;
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(H_SUCCESS, put(g, 5, gpa(A, 0) | TCE_RW));
+		EXPECT_EQ(1, busy(g, A));
+		ASSERT_EQ(0, spapr_remove(g->c, SLOT0_START));
+		EXPECT_EQ(-EINVAL, vm_attach(&g->vm, g->edu[0].group_fd,
+					     g->table));
+		ASSERT_EQ(0, spapr_create(g->c, 12, 2 * SZ_1G, 1, &start));
+		ASSERT_EQ(SLOT0_START, start);
+		EXPECT_EQ(H_SUCCESS, put(g, 6, gpa(A, 0) | TCE_RW));
+		EXPECT_EQ(0, busy(g, A));
+		ASSERT_EQ(0, vm_attach(&g->vm, g->edu[0].group_fd, g->table));
+		EXPECT_EQ(H_SUCCESS, put(g, 6, gpa(A, 0) | TCE_RW));
+		EXPECT_EQ(1, busy(g, A));
+	}
+	ASSERT_EQ(H_SUCCESS, stuff(g, 0, 0, g->size));
+	EXPECT_EQ(0, busy(g, A));
+}
+
+/* What a table like that of the guest is charged. */
+static long table_charge(struct guest *g)
+{
+	long before = locked_kb(), with;
+	int fd;
+
+	fd = vm_liobn(&g->vm, LIOBN + 1, g->shift, 0, g->size);
+	with = locked_kb();
+	close(fd);
+	return with - before;
 }
 
 /* The container goes first. */
 TEST_F(device, close_container)
 {
 	struct guest *g = &self->g;
-	long locked;
+	long table = table_charge(g);
 
+	ASSERT_LT(0, table);
 	ASSERT_EQ(H_SUCCESS, put(g, 0, gpa(A, 0) | TCE_RW));
 	edu_close(&g->edu[0]);
 	ASSERT_EQ(0, vm_group_del(&g->vm, g->edu[0].group_fd));
@@ -1678,10 +1792,11 @@ TEST_F(device, close_container)
 	close(g->c);
 	g->c = -1;
 	EXPECT_EQ(g->was.pinned, pinned_pages_settle(g->was.pinned));
-	locked = locked_kb();
+	/* nothing but the guest's own table is charged */
+	EXPECT_EQ(g->was.locked_kb + table, locked_kb());
 	EXPECT_EQ(H_SUCCESS, put(g, 0, gpa(B, 0) | TCE_RW));
 	EXPECT_EQ(gpa(B, 0) | TCE_RW, entry(g, 0));
-	EXPECT_EQ(locked, locked_kb());
+	EXPECT_EQ(g->was.locked_kb + table, locked_kb());
 	guest_close_liobn(g);
 	EXPECT_EQ(g->was.locked_kb, locked_kb());
 }
@@ -1690,11 +1805,15 @@ TEST_F(device, close_container)
 TEST_F(device, leave_container)
 {
 	struct guest *g = &self->g;
+	long table = table_charge(g);
 
+	ASSERT_LT(0, table);
 	ASSERT_EQ(H_SUCCESS, put(g, 0, gpa(A, 0) | TCE_RW));
 	edu_close(&g->edu[0]);
 	ASSERT_EQ(0, container_del(g->c, &g->edu[0]));
 	EXPECT_EQ(g->was.pinned, pinned_pages_settle(g->was.pinned));
+	/* of the windows nothing is charged any more */
+	EXPECT_EQ(g->was.locked_kb + table, locked_kb());
 	EXPECT_EQ(H_SUCCESS, put(g, 0, 0));
 
 	/* and comes back, to a window that is empty, and not attached */
@@ -1709,6 +1828,54 @@ TEST_F(device, leave_container)
 	EXPECT_EQ(H_SUCCESS, put(g, 0, gpa(A, 0) | TCE_RW));
 	EXPECT_EQ(READ_WRITE, reach(self, 0, A, 0));
 	EXPECT_EQ(1, busy(g, A));
+}
+
+/* Takes a device away, as QEMU does: not a word to the LIOBN. */
+static void unplug(struct __test_metadata *_metadata, struct guest *g,
+		   int side, int c)
+{
+	ASSERT_EQ(0, vm_group_del(&g->vm, g->edu[side].group_fd));
+	edu_close(&g->edu[side]);
+	ASSERT_EQ(0, container_del(c, &g->edu[side]));
+}
+
+/*
+ * A second group comes into the container, of which the LIOBN is not told: QEMU
+ * attaches a window once. Then the first one goes, by which it was attached.
+ */
+TEST_F(device, plug_beside_and_unplug)
+{
+	struct probe beside = self->probe;
+	struct guest *g = &self->g;
+	struct edu *edu = &g->edu[1];
+
+	if (g->groups < 2)
+		SKIP(return, "no two groups with an edu device each");
+	beside.edu = edu;
+	ASSERT_LE(0, edu_open_group(edu));
+	ASSERT_EQ(H_SUCCESS, put(g, 3, gpa(A, 0) | TCE_RW));
+	ASSERT_EQ(0, container_add(g->c, edu));
+	ASSERT_EQ(0, edu_open(edu));
+	ASSERT_EQ(0, vm_group_add(&g->vm, edu->group_fd));
+	EXPECT_EQ(READ_WRITE, probe_reach(&beside, ioba(g, 3),
+					  region_ua(g, A)));
+
+	unplug(_metadata, g, 0, g->c);
+	EXPECT_EQ(READ_WRITE, probe_reach(&beside, ioba(g, 3),
+					  region_ua(g, A)));
+	EXPECT_EQ(H_SUCCESS, put(g, 3, gpa(B, 0) | TCE_RW));
+	EXPECT_EQ(READ_WRITE, probe_reach(&beside, ioba(g, 3),
+					  region_ua(g, B)));
+	EXPECT_EQ(H_SUCCESS, put(g, 3, 0));
+	EXPECT_EQ(0, probe_reach(&beside, ioba(g, 3), region_ua(g, B)));
+	EXPECT_EQ(0, busy(g, A));
+	EXPECT_EQ(0, busy(g, B));
+
+	/* With the last one the window goes, and does not look at memory. */
+	ASSERT_EQ(H_SUCCESS, put(g, 3, gpa(A, 0) | TCE_RW));
+	unplug(_metadata, g, 1, g->c);
+	EXPECT_EQ(g->was.pinned, pinned_pages_settle(g->was.pinned));
+	EXPECT_EQ(H_SUCCESS, put(g, 3, gpa(UNREGISTERED, 0) | TCE_RW));
 }
 
 /* Another guest that has mapped all of region A through the device's window. */
@@ -2220,123 +2387,63 @@ TEST_F(pair, both)
 	EXPECT_EQ(0, busy(g, B));
 }
 
-/* One is detached; the other goes on. */
-TEST_F(pair, detach)
+/* The VM knows the groups no more: the windows stay attached. */
+TEST_F(pair, group_del)
 {
 	struct guest *g = &self->g;
-	int gone;
+	int gone, side;
 
+	ASSERT_EQ(H_SUCCESS, put(g, 3, gpa(A, 0) | TCE_RW));
 	for (gone = 0; gone < 2; gone++) {
-		int group = g->edu[gone].group_fd, stays = !gone;
-
-		ASSERT_EQ(0, vm_group_del(&g->vm, group));
-		EXPECT_EQ(H_SUCCESS, put(g, 3, gpa(A, 0) | TCE_RW));
-		EXPECT_EQ(READ_WRITE, pair_reach(self, stays, 3, A, 0));
-		if (!variant->one_container) {
-			EXPECT_EQ(0, pair_reach(self, gone, 3, A, 0));
+		ASSERT_EQ(0, vm_group_del(&g->vm, g->edu[gone].group_fd));
+		for (side = 0; side < 2; side++) {
+			EXPECT_EQ(READ_WRITE, pair_reach(self, side, 3, A, 0));
 		}
-		EXPECT_EQ(1, busy(g, A));
-		EXPECT_EQ(H_SUCCESS, put(g, 3, 0));
-		EXPECT_EQ(0, pair_reach(self, stays, 3, A, 0));
-		EXPECT_EQ(0, busy(g, A));
-		ASSERT_EQ(0, vm_group_add(&g->vm, group));
-		ASSERT_EQ(0, vm_attach(&g->vm, group, g->table));
 	}
-	ASSERT_EQ(0, vm_group_del(&g->vm, g->edu[0].group_fd));
-	ASSERT_EQ(0, vm_group_del(&g->vm, g->edu[1].group_fd));
-	EXPECT_EQ(H_SUCCESS, put(g, 3, gpa(A, 0) | TCE_RW));
-	EXPECT_EQ(0, pair_reach(self, 0, 3, A, 0));
-	EXPECT_EQ(0, pair_reach(self, 1, 3, A, 0));
+	EXPECT_EQ(H_SUCCESS, put(g, 3, gpa(B, 0) | TCE_RW));
+	for (side = 0; side < 2; side++) {
+		EXPECT_EQ(READ_WRITE, pair_reach(self, side, 3, B, 0));
+	}
 	EXPECT_EQ(0, busy(g, A));
+
+	/* No device reaches memory of a guest that is gone. */
+	guest_close_liobn(g);
+	for (side = 0; side < 2; side++) {
+		EXPECT_EQ(0, pair_reach(self, side, 3, B, 0));
+	}
+	EXPECT_EQ(0, busy(g, B));
 }
 
 /*
- * Entries stay as long as a group that may want them is there. If the VM has
- * released it, only until the LIOBN goes.
+ * One of two is unplugged, be it the one that the window was attached by: the
+ * guest's hypercalls go on for the other one.
  */
-TEST_F(pair, release_both)
+TEST_F(pair, unplug_one)
 {
 	struct guest *g = &self->g;
-	int kept = variant->one_container ? READ_WRITE : 0, side;
+	int c[2] = { g->c, variant->one_container ? g->c : self->c };
+	int gone, stays, region;
 
-	ASSERT_EQ(H_SUCCESS, put(g, 3, gpa(A, 0) | TCE_RW));
-	ASSERT_EQ(0, vm_group_del(&g->vm, g->edu[0].group_fd));
-	EXPECT_EQ(kept, pair_reach(self, 0, 3, A, 0));
-	EXPECT_EQ(READ_WRITE, pair_reach(self, 1, 3, A, 0));
-	ASSERT_EQ(0, vm_group_del(&g->vm, g->edu[1].group_fd));
-	for (side = 0; side < 2; side++) {
-		EXPECT_EQ(kept, pair_reach(self, side, 3, A, 0));
+	/* A container that ends takes its memory with it */
+	for (region = A; region <= B && !variant->one_container; region++)
+		ASSERT_EQ(0, spapr_register(self->c, region_ua(g, region),
+					    REGION_SIZE));
+	for (gone = 0; gone < 2; gone++) {
+		stays = !gone;
+		ASSERT_EQ(H_SUCCESS, put(g, 3, gpa(A, 0) | TCE_RW));
+		unplug(_metadata, g, gone, c[gone]);
+		EXPECT_EQ(READ_WRITE, pair_reach(self, stays, 3, A, 0));
+		EXPECT_EQ(H_SUCCESS, put(g, 3, gpa(B, 0) | TCE_RW));
+		EXPECT_EQ(READ_WRITE, pair_reach(self, stays, 3, B, 0));
+		EXPECT_EQ(H_SUCCESS, put(g, 3, 0));
+		EXPECT_EQ(0, pair_reach(self, stays, 3, B, 0));
+		if (!variant->one_container || gone)
+			break;
+		/* plugged in again, beside the other one */
+		ASSERT_EQ(0, container_add(g->c, &g->edu[gone]));
+		ASSERT_EQ(0, edu_open(&g->edu[gone]));
+		ASSERT_EQ(0, vm_group_add(&g->vm, g->edu[gone].group_fd));
 	}
-	EXPECT_EQ(variant->one_container, busy(g, A));
-	EXPECT_EQ(H_SUCCESS, put(g, 3, gpa(B, 0) | TCE_RW));
-	EXPECT_EQ(0, busy(g, B));
-
-	guest_close_liobn(g);
-	for (side = 0; side < 2; side++) {
-		EXPECT_EQ(0, pair_reach(self, side, 3, A, 0));
-	}
-	EXPECT_EQ(0, busy(g, A));
-}
-
-/* Kept for the other group, attached again, and the other group leaves. */
-TEST_F(pair, release_and_attach)
-{
-	struct guest *g = &self->g;
-	int group = g->edu[0].group_fd, i;
-
-	ASSERT_EQ(0, vm_group_del(&g->vm, g->edu[1].group_fd));
-	ASSERT_EQ(H_SUCCESS, put(g, 3, gpa(A, 0) | TCE_RW));
-	for (i = 0; i < 3; i++) {
-		ASSERT_EQ(0, vm_group_del(&g->vm, group));
-		EXPECT_EQ(variant->one_container, busy(g, A));
-		ASSERT_EQ(0, vm_group_add(&g->vm, group));
-		ASSERT_EQ(0, vm_attach(&g->vm, group, g->table));
-		EXPECT_EQ(H_SUCCESS, put(g, 4, gpa(B, 0) | TCE_RW));
-		EXPECT_EQ(READ_WRITE, pair_reach(self, 0, 4, B, 0));
-		EXPECT_EQ(H_SUCCESS, put(g, 4, 0));
-		EXPECT_EQ(0, busy(g, B));
-		EXPECT_EQ(H_SUCCESS, put(g, 3, gpa(A, 0) | TCE_RW));
-	}
-	edu_close(&g->edu[1]);
-	ASSERT_EQ(0, container_del(variant->one_container ? g->c : self->c,
-				   &g->edu[1]));
-	EXPECT_EQ(1, busy(g, A));
-	ASSERT_EQ(0, vm_group_del(&g->vm, group));
-	EXPECT_EQ(0, busy(g, A));
-	EXPECT_EQ(0, pair_reach(self, 0, 3, A, 0));
-}
-
-/* A kept table whose window goes is not kept for ever, nor is its charge. */
-TEST_F(pair, release_and_remove)
-{
-	struct guest *g = &self->g;
-	int group = g->edu[0].group_fd, side, fd, i;
-	long locked = 0;
-	uint64_t start;
-
-	fd = vm_liobn(&g->vm, LIOBN + 1, 16, SLOT1_START >> 16,
-		      SZ_1G / SZ_64K);
-	ASSERT_LE(0, fd);
-	for (i = 0; i < 3; i++) {
-		ASSERT_EQ(0, spapr_create(g->c, page_shift, SZ_1G, 1, &start));
-		ASSERT_EQ(SLOT1_START, start);
-		ASSERT_EQ(0, vm_attach(&g->vm, group, fd));
-		if (!i)
-			locked = locked_kb();
-		EXPECT_EQ(locked, locked_kb());
-		ASSERT_EQ(H_SUCCESS, h_put_tce(&g->cpu, LIOBN + 1, start,
-					       gpa(A, 0) | TCE_RW));
-		for (side = 0; side < 2; side++) {
-			ASSERT_EQ(0, vm_group_del(&g->vm,
-						  g->edu[side].group_fd));
-			ASSERT_EQ(0, vm_group_add(&g->vm,
-						  g->edu[side].group_fd));
-		}
-		EXPECT_EQ(variant->one_container, busy(g, A));
-		ASSERT_EQ(0, spapr_remove(g->c, start));
-		EXPECT_EQ(0, busy(g, A));
-	}
-	close(fd);
 }
 
 /* The list's end is bad: neither of the tables has any of it. */

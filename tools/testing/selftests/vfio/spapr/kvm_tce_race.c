@@ -609,13 +609,12 @@ static void expect_unused(struct thread *t)
 		result(t, "REGISTER", register_region(t->g, region), 0);
 }
 
-/* The group is attached and detached. */
+/* The VM learns of the group and forgets it: the window is attached all along. */
 static void brawl_group(struct thread *t)
 {
 	int group = t->g->edu[0].group_fd;
 
 	result(t, "GROUP_DEL", vm_group_del(&t->g->vm, group), 0);
-	expect_unused(t);
 	nap(t, 500);
 	result(t, "GROUP_ADD", vm_group_add(&t->g->vm, group), 0);
 	nap(t, 500);
@@ -624,7 +623,7 @@ static void brawl_group(struct thread *t)
 	nap(t, 2000);
 }
 
-TEST_F_TIMEOUT(race, detach, 60)
+TEST_F_TIMEOUT(race, group_del, 60)
 {
 	static const struct brawler who[] = {
 		{ brawl_vcpu }, { brawl_vcpu }, { brawl_vcpu },
@@ -633,6 +632,7 @@ TEST_F_TIMEOUT(race, detach, 60)
 
 	brawl(_metadata, self, who, 4);
 	EXPECT_EQ(0, vm_group_del(&self->g.vm, self->g.edu[0].group_fd));
+	expect_agreement(_metadata, self);
 	expect_clean(_metadata, self);
 }
 
@@ -714,6 +714,59 @@ TEST_F_TIMEOUT(race, attach, 60)
 
 	atomic_store(&shared_fd, self->g.table);
 	brawl(_metadata, self, who, 4);
+	expect_clean_window(_metadata, self);
+}
+
+/*
+ * Attaching against removing the window, with hypercalls under way: it is
+ * attached and then dropped, or not found. Either way nothing stays charged.
+ */
+static long window_charge_kb;
+
+static void brawl_attach_window(struct thread *t)
+{
+	result(t, "attach", vm_attach(&t->g->vm, t->g->edu[0].group_fd,
+				      t->g->table), ERR(EINVAL));
+}
+
+static void brawl_charge(struct thread *t)
+{
+	long before = locked_kb();
+	uint64_t start;
+	int tries;
+
+	result(t, "REMOVE", spapr_remove(t->g->c, t->g->start), 0);
+	/* A thread that has just found it may hold it for a moment. */
+	for (tries = 0; tries < 200; tries++) {
+		if (locked_kb() == before - window_charge_kb)
+			break;
+		nap(t, 500);
+	}
+	result(t, "the charge is back", tries < 200 ? 0 : -EBUSY, 0);
+	result(t, "CREATE", spapr_create(t->g->c, 12, SZ_1G, 1, &start), 0);
+	nap(t, 300);
+}
+
+TEST_F_TIMEOUT(race, attach_or_remove, 60)
+{
+	static const struct brawler who[] = {
+		{ brawl_attach_window }, { brawl_attach_window },
+		{ brawl_vcpu }, { brawl_charge },
+	};
+	struct guest *g = &self->g;
+	uint64_t start;
+	long locked;
+
+	/* of one level, as the thread makes it */
+	ASSERT_EQ(0, spapr_remove(g->c, g->start));
+	locked = locked_kb();
+	ASSERT_EQ(0, spapr_create(g->c, 12, SZ_1G, 1, &start));
+	window_charge_kb = locked_kb() - locked;
+	ASSERT_LT(0, window_charge_kb);
+	brawl(_metadata, self, who, 4);
+	ASSERT_EQ(0, spapr_remove(g->c, g->start));
+	EXPECT_EQ(locked, locked_kb());
+	ASSERT_EQ(0, spapr_create(g->c, 12, SZ_1G, 1, &start));
 	expect_clean_window(_metadata, self);
 }
 

@@ -968,7 +968,7 @@ static void op_attach(struct fuzz *f)
 	int g = below(f, M_GROUPS);
 
 	if (!f->m.liobn[l].present ||
-	    f->m.liobn[l].attachments == M_ATTACHMENTS)
+	    f->m.liobn[l].windows == M_LIOBN_WINDOWS)
 		return;
 	note(f, "group %d is attached to LIOBN %u", g, l);
 	expect(f, m_attach(&f->m, g, l),

@@ -315,7 +315,6 @@ static int window_new(struct model *m, int c, unsigned int shift,
 	}
 
 	w = must_have(calloc(1, sizeof(*w)));
-	w->users = 1;
 	w->registered = box->version == 2;
 	w->shift = shift;
 	w->start = num ? SLOT1 : 0;
@@ -327,12 +326,11 @@ static int window_new(struct model *m, int c, unsigned int shift,
 	return num;
 }
 
-static void window_put(struct model *m, struct m_window *w)
+/* It is nobody's any more, nor does a LIOBN change it. */
+static void window_free(struct model *m, struct m_window *w)
 {
 	struct m_window **p;
 
-	if (--w->users)
-		return;
 	for (p = &m->windows; *p != w; p = &(*p)->next)
 		;
 	*p = w->next;
@@ -342,14 +340,27 @@ static void window_put(struct model *m, struct m_window *w)
 	reap(m);
 }
 
+static void liobn_forget(struct m_liobn *l, const struct m_window *w)
+{
+	unsigned int i;
+
+	for (i = 0; i < l->windows; i++) {
+		if (l->window[i] == w) {
+			l->window[i] = l->window[--l->windows];
+			return;
+		}
+	}
+}
+
 static void window_close(struct model *m, int c, int num)
 {
 	struct m_window *w = m->container[c].window[num];
+	unsigned int l;
 
 	m->container[c].window[num] = NULL;
-	w->closed = true;
-	w->runs = 0;
-	window_put(m, w);
+	for (l = 0; l < M_LIOBNS; l++)
+		liobn_forget(&m->liobn[l], w);
+	window_free(m, w);
 }
 
 static struct m_window *window_at(struct m_container *box, uint64_t iova)
@@ -844,85 +855,15 @@ void m_vm_create(struct model *m)
 	memset(m->slot, 0, sizeof(m->slot));
 }
 
-/* Do groups other than @g, which may be none, have the window? */
-static bool is_used_by_others(struct model *m, const struct m_window *w, int g)
-{
-	int i, num;
-
-	for (i = 0; i < M_GROUPS; i++) {
-		int c = m->group[i].container;
-
-		for (num = 0; i != g && c != M_NONE && num < M_WINDOWS; num++) {
-			if (m->container[c].window[num] == w)
-				return true;
-		}
-	}
-	return false;
-}
-
 static bool is_attached(const struct m_liobn *l, const struct m_window *w)
 {
 	unsigned int i;
 
-	for (i = 0; i < l->attachments; i++) {
-		if (l->attachment[i].window == w &&
-		    l->attachment[i].group != M_NONE)
+	for (i = 0; i < l->windows; i++) {
+		if (l->window[i] == w)
 			return true;
 	}
 	return false;
-}
-
-/* The LIOBN knows the window no more. */
-static void attachment_drop(struct model *m, struct m_liobn *l, unsigned int i)
-{
-	struct m_window *w = l->attachment[i].window;
-
-	l->attachment[i] = l->attachment[--l->attachments];
-	window_put(m, w);
-}
-
-/* All of the LIOBN's range is unmapped, by whomever it was mapped. */
-static void attachment_clear(struct model *m, struct m_liobn *l, unsigned int i)
-{
-	struct m_window *w = l->attachment[i].window;
-
-	entries_clear(w, 0, l->size << (l->shift - w->shift));
-	attachment_drop(m, l, i);
-}
-
-/* What no group but @g has any more of what the LIOBN kept. */
-static void let_go(struct model *m, struct m_liobn *l, int g)
-{
-	unsigned int i = 0;
-
-	while (i < l->attachments) {
-		const struct m_attachment *a = &l->attachment[i];
-
-		if (a->group == M_NONE && !is_used_by_others(m, a->window, g))
-			attachment_clear(m, l, i);
-		else
-			i++;
-	}
-}
-
-/* The last attachment of a window is kept while other groups have it. */
-static void detach(struct model *m, struct m_liobn *l, int g)
-{
-	unsigned int i = 0;
-
-	while (i < l->attachments) {
-		struct m_attachment *a = &l->attachment[i];
-
-		if (a->group == g)
-			a->group = M_NONE;
-		else
-			a = NULL;
-		if (a && is_attached(l, a->window))
-			attachment_drop(m, l, i);
-		else
-			i++;
-	}
-	let_go(m, l, g);
 }
 
 int m_kvm_add(struct model *m, int g)
@@ -935,13 +876,9 @@ int m_kvm_add(struct model *m, int g)
 
 int m_kvm_del(struct model *m, int g)
 {
-	unsigned int l;
-
 	if (!m->group[g].in_kvm)
 		return -ENOENT;
 	m->group[g].in_kvm = false;
-	for (l = 0; l < M_LIOBNS; l++)
-		detach(m, &m->liobn[l], g);
 	return 0;
 }
 
@@ -973,12 +910,15 @@ int m_liobn_create(struct model *m, unsigned int l, unsigned int shift,
 	return 0;
 }
 
+/* All of the LIOBN's range is unmapped, by whomever it was mapped. */
 void m_liobn_close(struct model *m, unsigned int l)
 {
 	struct m_liobn *t = &m->liobn[l];
+	unsigned int i;
 
-	while (t->attachments)
-		attachment_clear(m, t, 0);
+	for (i = 0; i < t->windows; i++)
+		entries_clear(t->window[i], 0,
+			      t->size << (t->shift - t->window[i]->shift));
 	m->locked -= t->charge;
 	free(t->tce);
 	memset(t, 0, sizeof(*t));
@@ -995,9 +935,7 @@ int m_attach(struct model *m, int g, unsigned int l)
 {
 	struct m_liobn *t = &m->liobn[l];
 	int c = m->group[g].container, num;
-	struct m_attachment *kept = NULL;
 	struct m_window *w = NULL;
-	unsigned int i;
 
 	if (!m->group[g].in_kvm)
 		return -ENOENT;
@@ -1008,24 +946,11 @@ int m_attach(struct model *m, int g, unsigned int l)
 	}
 	if (!w)
 		return -EINVAL;
-	for (i = 0; i < t->attachments; i++) {
-		if (t->attachment[i].window != w)
-			continue;
-		if (t->attachment[i].group == g)
-			goto let_go;
-		if (t->attachment[i].group == M_NONE)
-			kept = &t->attachment[i];
-	}
-	if (!kept) {
-		if (t->attachments == M_ATTACHMENTS)
-			abort();
-		kept = &t->attachment[t->attachments++];
-		kept->window = w;
-		w->users++;
-	}
-	kept->group = g;
-let_go:
-	let_go(m, t, M_NONE);
+	if (is_attached(t, w))
+		return 0;
+	if (t->windows == M_LIOBN_WINDOWS)
+		abort();
+	t->window[t->windows++] = w;
 	return 0;
 }
 
@@ -1069,11 +994,9 @@ static bool can_put(struct model *m, struct m_liobn *l, uint64_t tce)
 		return true;
 	if (gpa & ((1UL << l->shift) - 1) || !guest_page(m, l, gpa, &ua))
 		return false;
-	for (i = 0; i < l->attachments; i++) {
-		unsigned int shift = l->attachment[i].window->shift;
+	for (i = 0; i < l->windows; i++) {
+		unsigned int shift = l->window[i]->shift;
 
-		if (l->attachment[i].group == M_NONE)
-			continue;
 		if (ua & ((1UL << shift) - 1) ||
 		    !can_point_to(m, ua, 1UL << (l->shift - shift), shift))
 			return false;
@@ -1090,13 +1013,10 @@ static void put(struct model *m, struct m_liobn *l, uint64_t index,
 
 	if (tce & M_PERM)
 		guest_page(m, l, tce & ~M_PERM, &ua);
-	for (i = 0; i < l->attachments; i++) {
-		struct m_window *w = l->attachment[i].window;
+	for (i = 0; i < l->windows; i++) {
+		struct m_window *w = l->window[i];
 
 		sub = l->shift - w->shift;
-		/* A window that is gone takes nothing any more */
-		if (w->closed || l->attachment[i].group == M_NONE)
-			continue;
 		if (tce & M_PERM)
 			entries_set(w, (struct m_run){
 				index << sub, 1UL << sub, ua, tce & M_PERM,
@@ -1155,12 +1075,11 @@ long m_h_stuff(struct model *m, unsigned int l, uint64_t ioba, uint64_t tce,
 	if (tce & M_PERM || !has(t, ioba, n))
 		return H_PARAMETER;
 	first = (ioba >> t->shift) - t->offset;
-	for (a = 0; a < t->attachments; a++) {
-		struct m_window *w = t->attachment[a].window;
+	for (a = 0; a < t->windows; a++) {
+		struct m_window *w = t->window[a];
 		unsigned int sub = t->shift - w->shift;
 
-		if (t->attachment[a].group != M_NONE)
-			entries_clear(w, first << sub, n << sub);
+		entries_clear(w, first << sub, n << sub);
 	}
 	for (i = 0; i < n; i++)
 		t->tce[first + i] = tce;

@@ -25,7 +25,7 @@
 #define M_LIOBNS	3
 #define M_AREAS		64
 #define M_SLOTS		3
-#define M_ATTACHMENTS	8
+#define M_LIOBN_WINDOWS	8
 #define M_NONE		(-1)
 #define M_NO_LIMIT	(~0UL)
 
@@ -79,9 +79,6 @@ struct m_run {
 
 struct m_window {
 	struct m_window *next;
-	/* the container, and attachments */
-	unsigned int users;
-	bool closed;
 	bool registered;
 	unsigned int shift;
 	uint64_t start;
@@ -114,20 +111,15 @@ struct m_slot {
 	uint64_t size;
 };
 
-struct m_attachment {
-	struct m_window *window;
-	/* M_NONE if it was released, and the window is kept for other groups */
-	int group;
-};
-
 struct m_liobn {
 	bool present;
 	unsigned int shift;
 	uint64_t offset;
 	uint64_t size;
 	uint64_t *tce;
-	unsigned int attachments;
-	struct m_attachment attachment[M_ATTACHMENTS];
+	/* the windows that it changes */
+	unsigned int windows;
+	struct m_window *window[M_LIOBN_WINDOWS];
 	/* in pages; as it was seen when it was made */
 	unsigned long charge;
 };
