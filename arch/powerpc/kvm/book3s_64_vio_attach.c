@@ -255,9 +255,8 @@ static int grow_and_add_table(struct liobn_attachment *a)
 }
 
 /*
- * The table of a window that is open when it becomes the table's user will be
- * told when that is closed. Hypercalls know the table before, for which a closed
- * one does nothing.
+ * Hypercalls know the table first, and a closed one takes nothing from them. Then
+ * the LIOBN becomes a user of it, and will be told when the window is closed.
  */
 static int attach(struct kvmppc_liobn *l, struct iommu_table *tbl)
 {
