@@ -55,7 +55,8 @@ CLIENT = os.path.join(machine.HERE, 'client.py')
 SETUP = os.path.join(machine.HERE, 'setup')
 
 # What KUnit has to run; and where the option for the last is set.
-SUITES = ['mm_iommu_index', 'mm_iommu', 'tce_owner', 'tce_view', 'pnv_tce']
+SUITES = ['mm_iommu_index', 'mm_iommu', 'tce_owner', 'tce_view', 'pnv_tce',
+          'pnv_windows']
 CHECKED_KERNELS = ('4k', 'debug', 'kasan')
 CHECKED_SUITES = ['tce_check']
 

@@ -461,7 +461,8 @@ static void use_table(struct input *in)
 
 	if (take(in, 1) % 16 == 1)
 		world.fail_in = 1;
-	ret = pnv_tce_table_init(&tbl, &geo, offset, NUMA_NO_NODE);
+	ret = pnv_tce_table_init(&tbl, &geo, offset, NUMA_NO_NODE,
+				 GFP_KERNEL_ACCOUNT);
 	if (world.nr_failed || 8UL << geo.level_bits > MAX_LEVEL_BYTES) {
 		require(ret == -ENOMEM);
 		return;

@@ -224,10 +224,17 @@ static inline void mm_iommu_drop(struct mm_iommu_region *region,
 {
 	atomic64_sub_return_release(nr_entries, &region->entries);
 }
+
+/* Wait for all that real mode may be doing with what it has found. */
+static inline void tce_synchronize_real_mode(void)
+{
+	synchronize_srcu_expedited(&tce_real_mode_srcu);
+}
 #else
 /* Without owners there are no readers in real mode. */
 #define tce_free_deferred(head)	kvfree_rcu_mightsleep(head)
 
+static inline void tce_synchronize_real_mode(void) { }
 static inline void mm_iommu_destroy(struct mm_struct *mm) { }
 #endif
 

@@ -61,7 +61,7 @@ static void make_table(struct kunit *test, bool registered)
 
 	KUNIT_ASSERT_EQ(test, 0, pnv_tce_plan(&geo, 12, WINDOW_BYTES, 2));
 	KUNIT_ASSERT_EQ(test, 0, pnv_tce_table_init(&t->tbl, &geo, 0,
-						    NUMA_NO_NODE));
+						    NUMA_NO_NODE, GFP_KERNEL));
 	t->tbl.it_ops = &check_test_ops;
 	KUNIT_ASSERT_EQ(test, 0,
 			tce_owner_take(&t->tbl, current->mm, registered));

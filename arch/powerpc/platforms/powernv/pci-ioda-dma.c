@@ -12,6 +12,19 @@
  *
  * Windows of a PE are changed with the PE's group locked by its user: the
  * iommu core for ownership, the container for the windows that it creates.
+ *
+ * A table is linked to each PE whose PHB may walk it, in one of these states:
+ *
+ *   a window of the PE   from before firmware is told of it; the group's tables
+ *			  have it from after that on
+ *   stuck		  firmware refused to take the window away. No window any
+ *			  more, and its owner closes the table, so nothing is in
+ *			  it; but what happens to the table is still killed in
+ *			  the PE. It ends when firmware takes the window away,
+ *			  or another one in its place. Until then no process may
+ *			  have the PE, and if it loses its devices, it is not
+ *			  used for others: what two groups of a container share
+ *			  remains in use by the other one.
  */
 
 #include <linux/iommu.h>
@@ -21,7 +34,10 @@
 #include <linux/rculist.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/string_choices.h>
+
+#include <kunit/static_stub.h>
 
 #include <asm/io.h>
 #include <asm/iommu.h>
@@ -43,6 +59,15 @@
 #define PHB3_TCE_KILL_PAGE	PPC_BIT(2)
 
 #define PNV_WINDOW_1_START	BIT_ULL(59)
+
+/* Firmware takes the size of IOMMU pages as 32 bits when it invalidates them. */
+#define PNV_KILL_MAX_SHIFT	31
+
+/*
+ * Guards the tables' lists of groups: those of a table that is stuck belong to
+ * different users.
+ */
+static DEFINE_SPINLOCK(links_lock);
 
 static struct pnv_ioda_pe *to_pe(struct iommu_table_group *table_group)
 {
@@ -106,12 +131,15 @@ static void pnv_ioda2_tce_kill(struct iommu_table *tbl, unsigned long entry,
 	if (!nr)
 		return;
 
-	/* TCEs before the list of groups, see link_table(), and the kill. */
+	/* PEs that are found stay, see pnv_pci_ioda2_release_pe_dma(). */
+	guard(rcu)();
+	/* TCEs before the list of groups, see set_window(), and the kill. */
 	mb();
-	list_for_each_entry_lockless(link, &tbl->it_group_list, next) {
+	list_for_each_entry_rcu(link, &tbl->it_group_list, next) {
 		const struct pnv_ioda_pe *pe = to_pe(link->table_group);
 
-		if (nr < PNV_KILL_PE_PAGES)
+		if (nr < PNV_KILL_PE_PAGES &&
+		    tbl->it_page_shift <= PNV_KILL_MAX_SHIFT)
 			kill_pages(pe, (u64)entry << tbl->it_page_shift,
 				   tbl->it_page_shift, nr);
 		else
@@ -122,7 +150,10 @@ static void pnv_ioda2_tce_kill(struct iommu_table *tbl, unsigned long entry,
 }
 
 #ifdef CONFIG_IOMMU_API
-/* The same in real mode, where the register has its physical address. */
+/*
+ * The same in real mode, where the register has its physical address. The caller
+ * is in a read-side section of tce_real_mode_srcu.
+ */
 static void pnv_phb3_tce_kill_rm(struct iommu_table *tbl, unsigned long entry,
 				 unsigned long nr)
 {
@@ -211,113 +242,232 @@ static struct iommu_table_ops pnv_phb3_table_ops = {
 
 /* Windows */
 
-static struct iommu_table_group_link *
-find_link(struct iommu_table *tbl, const struct iommu_table_group *table_group)
+/**
+ * pnv_ioda2_map_window - have a PHB walk a table for a window of a PE
+ * @pe: the PE
+ * @num: which of its windows
+ * @tbl: the table; NULL to have the window translate nothing
+ *
+ * Firmware looks at what it is given before it changes anything.
+ *
+ * Context: May sleep.
+ * Return: 0; if firmware refuses, an errno for OPAL_PCI_MAP_PE_DMA_WINDOW's
+ *	   error, and the window is what it was.
+ */
+int pnv_ioda2_map_window(struct pnv_ioda_pe *pe, int num,
+			 const struct iommu_table *tbl)
 {
-	struct iommu_table_group_link *link;
+	u64 base = 0, level_bytes = 0, page_bytes = 0;
+	u16 levels = 0;
+	s64 rc;
 
-	list_for_each_entry(link, &tbl->it_group_list, next) {
-		if (link->table_group == table_group)
-			return link;
+	KUNIT_STATIC_STUB_REDIRECT(pnv_ioda2_map_window, pe, num, tbl);
+
+	if (tbl) {
+		levels = tbl->it_indirect_levels + 1;
+		base = __pa(tbl->it_base);
+		level_bytes = tbl->it_level_size * sizeof(__be64);
+		page_bytes = IOMMU_PAGE_SIZE(tbl);
 	}
 
-	return NULL;
+	rc = opal_pci_map_pe_dma_window(pe->phb->opal_id, pe->pe_number,
+					window_id(pe, num), levels, base,
+					level_bytes, page_bytes);
+	if (rc)
+		pe_err(pe, "window %d: OPAL refuses %s, %lld\n", num,
+		       tbl ? "a table" : "to forget its table", rc);
+
+	return opal_error_code(rc);
 }
 
-/*
- * From here on the table's invalidations reach the PE, so this comes before the
- * PHB is told of the table, and unlinking comes after it forgot. The group
- * keeps a reference to the table.
+/**
+ * pnv_ioda2_map_bypass - have window 1 of a PE reach all of memory, or nothing
+ * @pe: the PE
+ * @top: end of memory, a power of two; 0 for nothing
+ *
+ * Context: May sleep.
+ * Return: 0; if firmware refuses, an errno for OPAL_PCI_MAP_PE_DMA_WINDOW_REAL's
+ *	   error, and the window is what it was.
  */
-static void link_table(struct iommu_table_group *table_group, int num,
+int pnv_ioda2_map_bypass(struct pnv_ioda_pe *pe, u64 top)
+{
+	s64 rc;
+
+	KUNIT_STATIC_STUB_REDIRECT(pnv_ioda2_map_bypass, pe, top);
+
+	rc = opal_pci_map_pe_dma_window_real(pe->phb->opal_id, pe->pe_number,
+					     window_id(pe, 1),
+					     pe->tce_bypass_base, top);
+	if (rc)
+		pe_err(pe, "window 1: OPAL refuses bypass %s, %lld\n",
+		       str_on_off(top), rc);
+
+	return opal_error_code(rc);
+}
+
+/* From here on kills reach the PE, and the PE has a reference to the table. */
+static void link_table(struct iommu_table_group *table_group,
 		       struct iommu_table *tbl,
 		       struct iommu_table_group_link *link)
 {
 	link->table_group = table_group;
+	iommu_tce_table_get(tbl);
+
+	spin_lock(&links_lock);
 	list_add_rcu(&link->next, &tbl->it_group_list);
-	WRITE_ONCE(table_group->tables[num], iommu_tce_table_get(tbl));
+	spin_unlock(&links_lock);
 }
 
-static void unlink_table(struct iommu_table_group *table_group, int num)
+/* The PHB has forgotten the table, and what it cached of it. */
+static void unlink_table(struct iommu_table_group *table_group,
+			 struct iommu_table *tbl)
 {
-	struct iommu_table *tbl = table_group->tables[num];
-	struct iommu_table_group_link *link = find_link(tbl, table_group);
+	struct iommu_table_group_link *link, *found = NULL;
 
-	/* KVM looks for tables here, without a lock: see iommu_table_free(). */
-	WRITE_ONCE(table_group->tables[num], NULL);
-	list_del_rcu(&link->next);
-	tce_free_deferred(&link->rcu);
+	spin_lock(&links_lock);
+	list_for_each_entry(link, &tbl->it_group_list, next) {
+		if (link->table_group == table_group)
+			found = link;
+	}
+	list_del_rcu(&found->next);
+	spin_unlock(&links_lock);
+
+	tce_free_deferred(&found->rcu);
 	iommu_tce_table_put(tbl);
 }
 
-static long pnv_ioda2_set_window(struct iommu_table_group *table_group,
-				 int num, struct iommu_table *tbl)
+/* Forget what the PHB cached of a window that is another one now, or none. */
+static void kill_window(const struct pnv_ioda_pe *pe)
 {
+	mb(); /* what was cleared before, if a register is what kills */
+	kill_pe(pe);
+	mb(); /* and the kill before anything is freed */
+}
+
+/* Firmware has taken window @num away after all, or put another in its place. */
+static void drop_stuck(struct pnv_ioda_pe *pe, int num)
+{
+	struct iommu_table *tbl = pe->stuck[num];
+
+	if (!tbl)
+		return;
+
+	pe->stuck[num] = NULL;
+	unlink_table(&pe->table_group, tbl);
+}
+
+/* Try once more to have firmware take away what it kept. True: nothing is left. */
+static bool drop_all_stuck(struct pnv_ioda_pe *pe)
+{
+	bool ok = true;
+	int num;
+
+	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {
+		if (!pe->stuck[num])
+			continue;
+		if (pnv_ioda2_map_window(pe, num, NULL)) {
+			ok = false;
+			continue;
+		}
+		kill_window(pe);
+		drop_stuck(pe, num);
+	}
+
+	return ok;
+}
+
+/**
+ * pnv_ioda2_set_window - make a table a window of a PE
+ * @table_group: the PE's
+ * @num: which window; it has no table
+ * @tbl: the table
+ *
+ * Context: May sleep. The PE's user keeps others off its windows.
+ * Return: 0, -ENOMEM, or what firmware says; without the window then.
+ */
+long pnv_ioda2_set_window(struct iommu_table_group *table_group, int num,
+			  struct iommu_table *tbl)
+{
+	/* What a process makes is charged to it; the kernel's tables have a map. */
+	gfp_t gfp = tbl->it_map ? GFP_KERNEL : GFP_KERNEL_ACCOUNT;
 	struct pnv_ioda_pe *pe = to_pe(table_group);
 	struct iommu_table_group_link *link;
 	u64 start, bytes;
-	s64 rc;
+	int ret;
 
 	start = (u64)tbl->it_offset << tbl->it_page_shift;
 	bytes = (u64)tbl->it_size << tbl->it_page_shift;
 	pe_info(pe, "window %d: %llx to %llx, pages of %lx\n", num, start,
 		start + bytes - 1, IOMMU_PAGE_SIZE(tbl));
 
-	link = kzalloc_node(sizeof(*link), GFP_KERNEL, pe->phb->hose->node);
+	link = kzalloc_node(sizeof(*link), gfp, pe->phb->hose->node);
 	if (!link)
 		return -ENOMEM;
-	link_table(table_group, num, tbl, link);
+	link_table(table_group, tbl, link);
 
-	rc = opal_pci_map_pe_dma_window(pe->phb->opal_id, pe->pe_number,
-					window_id(pe, num),
-					tbl->it_indirect_levels + 1,
-					__pa(tbl->it_base),
-					tbl->it_level_size * sizeof(__be64),
-					IOMMU_PAGE_SIZE(tbl));
-	if (rc) {
-		pe_err(pe, "window %d: OPAL takes no table, %lld\n", num, rc);
-		unlink_table(table_group, num);
-		return opal_error_code(rc);
+	/*
+	 * The other groups of a container change entries meanwhile:
+	 *
+	 *   a group that joins		an entry that is unmapped
+	 *
+	 *   link the PE		clear the TCE
+	 *   mb()			mb(), in pnv_ioda2_tce_kill()
+	 *   firmware: the PHB walks	kill in all linked PEs
+	 *				uncount, unpin
+	 *
+	 * Either the PE is killed as well, or it never sees the old TCE.
+	 */
+	mb();
+	ret = pnv_ioda2_map_window(pe, num, tbl);
+	if (ret) {
+		unlink_table(table_group, tbl);
+		return ret;
 	}
 
-	mb(); /* what was cleared before, if a register is what kills */
-	kill_pe(pe);
+	kill_window(pe);
+	drop_stuck(pe, num);
+	/* KVM finds it here without a lock, with all that the table tells. */
+	smp_store_release(&table_group->tables[num], tbl);
 
 	return 0;
 }
 
-static long pnv_ioda2_unset_window(struct iommu_table_group *table_group,
-				   int num)
+/**
+ * pnv_ioda2_unset_window - take a window away from a PE
+ * @table_group: the PE's
+ * @num: which window
+ *
+ * The window is gone for its owner, whatever firmware says.
+ *
+ * Context: May sleep. The PE's user keeps others off its windows.
+ * Return: 0, also if there is no such window; or what firmware says, and the PE
+ *	   keeps the table for as long as the PHB may walk it.
+ */
+long pnv_ioda2_unset_window(struct iommu_table_group *table_group, int num)
 {
 	struct pnv_ioda_pe *pe = to_pe(table_group);
-	s64 rc;
+	struct iommu_table *tbl = table_group->tables[num];
+	int ret;
 
-	if (!table_group->tables[num])
+	if (!tbl)
 		return 0;
 
 	pe_info(pe, "window %d: gone\n", num);
+	ret = pnv_ioda2_map_window(pe, num, NULL);
+	/* KVM looks for tables here, without a lock: see iommu_table_free(). */
+	WRITE_ONCE(table_group->tables[num], NULL);
+	kill_window(pe);
+	if (ret)
+		pe->stuck[num] = tbl;
+	else
+		unlink_table(table_group, tbl);
 
-	/* No levels, no table: the window translates nothing. */
-	rc = opal_pci_map_pe_dma_window(pe->phb->opal_id, pe->pe_number,
-					window_id(pe, num), 0, 0, 0, 0);
-	if (rc) {
-		pe_warn(pe, "window %d: OPAL keeps it, %lld\n", num, rc);
-		/* The PHB may go on walking the table: never free it. */
-		iommu_tce_table_get(table_group->tables[num]);
-	}
-
-	mb(); /* what was cleared before, if a register is what kills */
-	kill_pe(pe);
-	mb(); /* and the kill before anything is freed */
-	unlink_table(table_group, num);
-
-	return opal_error_code(rc);
+	return ret;
 }
 
 static void set_bypass(struct pnv_ioda_pe *pe, bool enable)
 {
 	u64 top = 0;
-	s64 rc;
 
 	if (pe->tce_bypass_enabled == enable)
 		return;
@@ -326,29 +476,31 @@ static void set_bypass(struct pnv_ioda_pe *pe, bool enable)
 	if (enable)
 		top = roundup_pow_of_two(memblock_end_of_DRAM());
 
-	rc = opal_pci_map_pe_dma_window_real(pe->phb->opal_id, pe->pe_number,
-					     window_id(pe, 1),
-					     pe->tce_bypass_base, top);
-	if (rc)
-		pe_err(pe, "window 1: OPAL takes no bypass, %lld\n", rc);
-	else
-		pe->tce_bypass_enabled = enable;
+	if (pnv_ioda2_map_bypass(pe, top))
+		return;
+
+	pe->tce_bypass_enabled = enable;
+	if (pe->stuck[1]) {
+		kill_window(pe);
+		drop_stuck(pe, 1);
+	}
 }
 
 static struct iommu_table *create_table(struct pnv_ioda_pe *pe, int num,
-					const struct pnv_tce_geometry *geo)
+					const struct pnv_tce_geometry *geo,
+					gfp_t gfp)
 {
 	u64 start = num ? PNV_WINDOW_1_START : pe->table_group.tce32_start;
 	int nid = pe->phb->hose->node;
 	struct iommu_table *tbl;
 
-	tbl = pnv_pci_table_alloc(nid);
+	tbl = pnv_pci_table_alloc(nid, gfp);
 	if (!tbl)
 		return NULL;
 
 	tbl->it_ops = has_kill_register(pe->phb) ? &pnv_phb3_table_ops :
 						   &pnv_ioda2_table_ops;
-	if (pnv_tce_table_init(tbl, geo, start, nid)) {
+	if (pnv_tce_table_init(tbl, geo, start, nid, gfp)) {
 		iommu_tce_table_put(tbl);
 		return NULL;
 	}
@@ -380,7 +532,7 @@ static struct iommu_table *create_default_table(struct pnv_ioda_pe *pe)
 			 PNV_TCE_DEFAULT_LEVELS))
 		return NULL;
 
-	tbl = create_table(pe, 0, &geo);
+	tbl = create_table(pe, 0, &geo, GFP_KERNEL);
 	if (!tbl)
 		return NULL;
 
@@ -444,7 +596,7 @@ static long pnv_ioda2_create_table(struct iommu_table_group *table_group,
 	if (ret)
 		return ret;
 
-	tbl = create_table(to_pe(table_group), num, &geo);
+	tbl = create_table(to_pe(table_group), num, &geo, GFP_KERNEL_ACCOUNT);
 	if (!tbl)
 		return -ENOMEM;
 
@@ -521,7 +673,8 @@ static long pnv_ioda2_take_ownership(struct iommu_table_group *table_group,
 		pnv_ioda2_unset_window(table_group, 0);
 	set_pe_dma(pe, dev);
 
-	return 0;
+	/* A device must not reach what a former owner or the kernel has mapped. */
+	return drop_all_stuck(pe) ? 0 : -EIO;
 }
 
 static void pnv_ioda2_release_ownership(struct iommu_table_group *table_group,
@@ -532,9 +685,11 @@ static void pnv_ioda2_release_ownership(struct iommu_table_group *table_group,
 	if (!table_group->tables[0])
 		setup_default_windows(pe);
 	set_pe_dma(pe, dev);
+	drop_all_stuck(pe);
 }
 
-static struct iommu_table_group_ops pnv_ioda2_group_ops = {
+struct iommu_table_group_ops pnv_ioda2_group_ops = {
+	.shares_tables		= true,
 	.get_table_size		= pnv_ioda2_get_table_size,
 	.create_table		= pnv_ioda2_create_table,
 	.set_window		= pnv_ioda2_set_window,
@@ -554,6 +709,10 @@ static struct iommu_table_group_ops pnv_ioda2_group_ops = {
 void pnv_pci_ioda2_setup_dma_pe(struct pnv_phb *phb, struct pnv_ioda_pe *pe)
 {
 	struct iommu_table_group *table_group = &pe->table_group;
+
+	/* M64 segments choose their PE, and so may get one that was kept. */
+	if (!drop_all_stuck(pe))
+		return;
 
 	pe->tce_bypass_base = PNV_WINDOW_1_START;
 	table_group->tce32_start = 0;
@@ -581,18 +740,32 @@ void pnv_pci_ioda2_setup_dma_pe(struct pnv_phb *phb, struct pnv_ioda_pe *pe)
  * pnv_pci_ioda2_release_pe_dma - take a PE's windows and its group away
  * @pe: the PE; its last device is gone
  *
+ * The IOMMU group may live on, without tables. Nobody looks at the PE any more
+ * after this: neither those who found it by the group, nor who kills entries of a
+ * table that was its window, in virtual mode by RCU, in real mode by SRCU.
+ *
  * Context: May sleep.
+ * Return: true; false if firmware keeps a window, by which devices that were
+ *	   given the PE would reach memory. The PE must stay as it is then.
  */
-void pnv_pci_ioda2_release_pe_dma(struct pnv_ioda_pe *pe)
+bool pnv_pci_ioda2_release_pe_dma(struct pnv_ioda_pe *pe)
 {
+	bool ok;
+	int num;
+
 	/* There even if nothing else could be set up. */
 	set_bypass(pe, false);
-	if (!pe->dma_setup_done)
-		return;
+	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++)
+		pnv_ioda2_unset_window(&pe->table_group, num);
 
-	pnv_ioda2_unset_window(&pe->table_group, 0);
-	if (pe->table_group.group) {
-		iommu_group_put(pe->table_group.group);
-		WARN_ON(pe->table_group.group);
-	}
+	ok = drop_all_stuck(pe) && !pe->tce_bypass_enabled;
+	if (!ok)
+		pe_err(pe, "not used any more: OPAL keeps a window\n");
+
+	/* Waits for RCU readers; without a group nothing but the kernel was. */
+	iommu_unregister_group(&pe->table_group);
+	tce_synchronize_real_mode();
+	pe->dma_setup_done = false;
+
+	return ok;
 }

@@ -270,15 +270,16 @@ static int grow_range(struct iommu_table *tbl, unsigned long index,
  * @geo: its shape
  * @bus_offset: bus address of the window
  * @nid: node to allocate from
+ * @gfp: GFP_KERNEL for the kernel itself, GFP_KERNEL_ACCOUNT for a process
  *
  * Context: May sleep.
  * Return: 0 or -ENOMEM.
  */
 int pnv_tce_table_init(struct iommu_table *tbl,
 		       const struct pnv_tce_geometry *geo, u64 bus_offset,
-		       int nid)
+		       int nid, gfp_t gfp)
 {
-	__be64 *top = level_alloc(level_bytes(geo), nid, GFP_KERNEL);
+	__be64 *top = level_alloc(level_bytes(geo), nid, gfp);
 
 	if (!top)
 		return -ENOMEM;

@@ -8,6 +8,9 @@
 #include <linux/types.h>
 
 struct iommu_table;
+struct iommu_table_group;
+struct iommu_table_group_ops;
+struct pnv_ioda_pe;
 
 /*
  * The hardware takes up to 5 levels, but with levels of 512 entries and IOMMU
@@ -44,7 +47,7 @@ unsigned long pnv_tce_geometry_bytes(const struct pnv_tce_geometry *geo);
 
 int pnv_tce_table_init(struct iommu_table *tbl,
 		       const struct pnv_tce_geometry *geo, u64 bus_offset,
-		       int nid);
+		       int nid, gfp_t gfp);
 void pnv_tce_table_free(struct iommu_table *tbl);
 int pnv_tce_set(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 		unsigned long hpa, unsigned long perm);
@@ -63,5 +66,14 @@ unsigned long pnv_tce_next_used(struct iommu_table *tbl, unsigned long entry,
 				unsigned long nr);
 unsigned long pnv_tce_allocated(const struct iommu_table *tbl);
 unsigned long pnv_tce_get(struct iommu_table *tbl, long entry);
+
+extern struct iommu_table_group_ops pnv_ioda2_group_ops;
+
+int pnv_ioda2_map_window(struct pnv_ioda_pe *pe, int num,
+			 const struct iommu_table *tbl);
+int pnv_ioda2_map_bypass(struct pnv_ioda_pe *pe, u64 top);
+long pnv_ioda2_set_window(struct iommu_table_group *table_group, int num,
+			  struct iommu_table *tbl);
+long pnv_ioda2_unset_window(struct iommu_table_group *table_group, int num);
 
 #endif /* _POWERNV_PCI_IODA_TCE_H */

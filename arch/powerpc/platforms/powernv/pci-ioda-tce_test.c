@@ -84,7 +84,8 @@ static struct iommu_table *make_table(struct kunit *test, unsigned int levels)
 	KUNIT_ASSERT_NOT_NULL(test, tbl);
 	KUNIT_ASSERT_EQ(test, 0, pnv_tce_plan(&geo, 16, SZ_1T / 16, levels));
 	KUNIT_ASSERT_EQ(test, 0,
-			pnv_tce_table_init(tbl, &geo, 1ULL << 59, NUMA_NO_NODE));
+			pnv_tce_table_init(tbl, &geo, 1ULL << 59, NUMA_NO_NODE,
+					   GFP_KERNEL));
 
 	return tbl;
 }

@@ -14,4 +14,6 @@ struct srcu_struct {
 void call_srcu(struct srcu_struct *srcu, struct rcu_head *head,
 	       void (*func)(struct rcu_head *head));
 
+static inline void synchronize_srcu_expedited(struct srcu_struct *srcu) { }
+
 #endif /* _FUZZ_LINUX_SRCU_H */
