@@ -1056,9 +1056,10 @@ static int group_can_join(struct tce_container *c,
 	if (find_group(c, iommu_group))
 		return -EBUSY;
 
-	/* They share tables, so these must mean the same to both. */
+	/* They share tables, if they can, and these must mean the same to both. */
 	first = first_table_group(c);
-	if (first && (first->ops != table_group->ops ||
+	if (first && (!first->ops->shares_tables ||
+		      first->ops != table_group->ops ||
 		      first->pgsizes != table_group->pgsizes))
 		return -EPERM;
 

@@ -62,7 +62,8 @@ CHECKED_SUITES = ['tce_check']
 
 # What tests skip without, and no host here is without. See init.c.
 DEBUGFS = '/sys/kernel/debug/powerpc/tce'
-KVM_HOSTS = ('powernv9', 'powernv9-hash', 'powernv8', 'pseries8')
+KVM_HOSTS = ('powernv10', 'powernv9', 'powernv9-hash', 'powernv8', 'pseries8',
+             'pseries9', 'pseries10')
 HUGE_PAGES = '/sys/kernel/mm/hugepages/hugepages-2048kB'
 
 # All else has to run on some machine of a whole run.
@@ -78,13 +79,16 @@ NOWHERE = (
 # the seconds that each reset of a device takes, passes at once.
 SMP_PROGRAMS = ('_race',)
 
-# A pseries host has one window a group, of one level, and the hypervisor keeps
-# it: no second group joins, and windows have other places and sizes.
-# POWER8 has the hash MMU, so there can be guests, in problem state.
+# A partition has windows of one level, and the hypervisor keeps them: no second
+# group joins, and windows have other places and sizes. pseries9 and pseries10
+# have guests, nested; pseries8 has the hash MMU, so guests in problem state.
+PARTITION = ('spapr_ioctl', 'spapr_map', 'spapr_memory', 'spapr_v1',
+             'spapr_two_containers', 'spapr_partition')
 PROGRAMS = {
-    'pseries': ('spapr_ioctl', 'spapr_map', 'spapr_memory', 'spapr_v1',
-                'spapr_two_containers'),
+    'pseries': PARTITION,
     'pseries8': ('kvm_tce',),
+    'pseries9': PARTITION + ('kvm_tce',),
+    'pseries10': PARTITION + ('kvm_tce',),
 }
 CASES = {'pseries8': ['create.*', '*.pr.*', '*.pr_*']}
 

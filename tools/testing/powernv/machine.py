@@ -37,6 +37,12 @@ MACHINES = {
     'powernv10': ('powernv10', POWERNV_DEVICES, ''),
     'pseries': ('pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,'
                 'cap-ccf-assist=off', PSERIES_DEVICES, ''),
+    # Partitions that are KVM hosts, by the first and the second nested API.
+    'pseries9': ('pseries,cap-nested-hv=on,cap-cfpc=broken,cap-sbbc=broken,'
+                 'cap-ibs=broken,cap-ccf-assist=off -cpu POWER9',
+                 PSERIES8_DEVICES, ''),
+    'pseries10': ('pseries,cap-nested-papr=on,cap-ccf-assist=off -cpu POWER10',
+                  PSERIES8_DEVICES, ''),
     # KVM can have guests there, in problem state.
     'pseries8': ('pseries -cpu POWER8', PSERIES8_DEVICES, ''),
 }

@@ -3,13 +3,23 @@
  * Owned TCE tables of a logical partition: the hypervisor keeps them.
  *
  * There are no levels to make and no cache to invalidate: what a hypercall has
- * changed is changed. Calls are made with a chunk locked; H_PUT_TCE and
- * H_STUFF_TCE do not wait in the hypervisor (PAPR 14.5.4.2).
+ * changed is changed. Calls are made with a chunk of 1024 entries locked, and
+ * preemption off; none of them waits in the hypervisor (PAPR 14.5.4.2). Others
+ * may spin for the chunk meanwhile, so there are few: a hypercall writes or
+ * clears up to 512 entries, so two do for a chunk that is mapped to a run of
+ * memory or cleared, and one for each 64 entries that are mapped, by ioctl, each
+ * to where it pleases: 16. A hypervisor without H_PUT_TCE_INDIRECT and
+ * H_STUFF_TCE, which are optional, takes one an entry.
  */
 
 #include <linux/minmax.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
 #include <linux/printk.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
 
+#include <asm/firmware.h>
 #include <asm/hvcall.h>
 #include <asm/iommu.h>
 #include <asm/mm_iommu.h>
@@ -21,6 +31,117 @@
 /* The most that PAPR lets one H_STUFF_TCE clear. */
 #define MAX_STUFF_ENTRIES	512UL
 
+/* The most that one H_PUT_TCE_INDIRECT writes: a list of 4 KiB, so aligned. */
+#define MAX_LIST_ENTRIES	(SZ_4K / sizeof(__be64))
+
+/*
+ * Each CPU's list for H_PUT_TCE_INDIRECT, in the linear map; used with preemption
+ * off. NULL until there is an owned table, or without memory.
+ */
+static DEFINE_PER_CPU(__be64 *, tce_list);
+
+/* Guards making the lists. */
+static DEFINE_MUTEX(lists_lock);
+
+/**
+ * pseries_tce_have_lists - have what it takes to write many entries at once
+ *
+ * Without, they are written one by one, which is slow and works.
+ *
+ * Context: May sleep.
+ */
+void pseries_tce_have_lists(void)
+{
+	unsigned int cpu;
+
+	if (!firmware_has_feature(FW_FEATURE_PUT_TCE_IND))
+		return;
+
+	guard(mutex)(&lists_lock);
+	for_each_possible_cpu(cpu) {
+		__be64 **list = per_cpu_ptr(&tce_list, cpu);
+
+		/* Aligned, as all that kmalloc() gives of a power of two. */
+		if (!*list)
+			WRITE_ONCE(*list, kmalloc_node(SZ_4K, GFP_KERNEL,
+						       cpu_to_node(cpu)));
+	}
+}
+
+/**
+ * struct tce_writer - consecutive entries that are being written
+ * @tbl: the table
+ * @entry: the first one that is not written yet
+ * @list: what comes there, big endian; NULL to write them one by one
+ * @nr: how many are in the list
+ */
+struct tce_writer {
+	const struct iommu_table *tbl;
+	unsigned long entry;
+	__be64 *list;
+	unsigned long nr;
+};
+
+static void writer_begin(struct tce_writer *w, const struct iommu_table *tbl,
+			 unsigned long entry)
+{
+	preempt_disable();
+	w->tbl = tbl;
+	w->entry = entry;
+	w->list = __this_cpu_read(tce_list);
+	w->nr = 0;
+}
+
+static int put_one(const struct tce_writer *w, u64 tce)
+{
+	return plpar_tce_put(w->tbl->it_index,
+			     w->entry << w->tbl->it_page_shift, tce) ? -EIO : 0;
+}
+
+static int writer_flush(struct tce_writer *w)
+{
+	long rc;
+
+	if (!w->nr)
+		return 0;
+
+	if (w->nr == 1)
+		rc = put_one(w, be64_to_cpu(w->list[0]));
+	else
+		rc = plpar_tce_put_indirect(w->tbl->it_index,
+					    w->entry << w->tbl->it_page_shift,
+					    __pa(w->list), w->nr);
+	w->entry += w->nr;
+	w->nr = 0;
+
+	return rc ? -EIO : 0;
+}
+
+static int writer_add(struct tce_writer *w, u64 tce)
+{
+	int ret;
+
+	if (!w->list) {
+		ret = put_one(w, tce);
+		w->entry++;
+		return ret;
+	}
+
+	w->list[w->nr++] = cpu_to_be64(tce);
+
+	return w->nr == MAX_LIST_ENTRIES ? writer_flush(w) : 0;
+}
+
+/* What is left in the list is written, unless there was an error before. */
+static int writer_end(struct tce_writer *w, int ret)
+{
+	if (!ret)
+		ret = writer_flush(w);
+	preempt_enable();
+
+	return ret;
+}
+
 /**
  * pseries_tce_set_runs - write entries of an owned table
  * @tbl: the table
@@ -29,6 +150,8 @@
  * @nr_runs: how many runs
  * @perm: TCE_PCI_READ, TCE_PCI_WRITE or both
  *
+ * By H_PUT_TCE_INDIRECT (PAPR 14.5.4.2.3), or H_PUT_TCE (14.5.4.2.2).
+ *
  * Context: Any. The caller keeps others off the entries.
  * Return: 0; -EIO, with some entries written, if the hypervisor refused one.
  */
@@ -36,21 +159,21 @@ int pseries_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
 			 const struct tce_run *runs, unsigned int nr_runs,
 			 unsigned long perm)
 {
+	struct tce_writer w;
 	unsigned int i;
+	int ret = 0;
 
-	for (i = 0; i < nr_runs; i++) {
+	writer_begin(&w, tbl, entry);
+	for (i = 0; !ret && i < nr_runs; i++) {
 		unsigned long tce = runs[i].hpa | perm, n;
 
-		for (n = 0; n < runs[i].entries; n++) {
-			if (plpar_tce_put(tbl->it_index,
-					  entry << tbl->it_page_shift, tce))
-				return -EIO;
+		for (n = 0; !ret && n < runs[i].entries; n++) {
+			ret = writer_add(&w, tce);
 			tce += IOMMU_PAGE_SIZE(tbl);
-			entry++;
 		}
 	}
 
-	return 0;
+	return writer_end(&w, ret);
 }
 
 /**
@@ -60,19 +183,22 @@ int pseries_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
  * @tces: for each, the physical address and permissions, 0 for none
  * @nr: how many
  *
+ * By H_PUT_TCE_INDIRECT (PAPR 14.5.4.2.3), or H_PUT_TCE (14.5.4.2.2).
+ *
  * Context: Any. The caller keeps others off the entries.
  * Return: 0; -EIO, with some entries written, if the hypervisor refused one.
  */
 int pseries_tce_set_list(struct iommu_table *tbl, unsigned long entry,
 			 const u64 *tces, unsigned long nr)
 {
-	for (; nr; nr--, entry++, tces++) {
-		if (plpar_tce_put(tbl->it_index, entry << tbl->it_page_shift,
-				  *tces))
-			return -EIO;
-	}
+	struct tce_writer w;
+	int ret = 0;
 
-	return 0;
+	writer_begin(&w, tbl, entry);
+	for (; !ret && nr; nr--)
+		ret = writer_add(&w, *tces++);
+
+	return writer_end(&w, ret);
 }
 
 /**

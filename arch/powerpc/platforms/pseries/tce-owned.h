@@ -8,6 +8,7 @@
 struct iommu_table;
 struct tce_run;
 
+void pseries_tce_have_lists(void);
 int pseries_tce_set_list(struct iommu_table *tbl, unsigned long entry,
 			 const u64 *tces, unsigned long nr);
 int pseries_tce_set_runs(struct iommu_table *tbl, unsigned long entry,

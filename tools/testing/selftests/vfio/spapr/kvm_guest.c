@@ -71,18 +71,19 @@ static __attribute__((noreturn)) void die(const char *what)
 
 #define SC_1			0x44000022
 /*
- * What guests do in its place where the host is a guest itself: sc 1 would be a
- * hypercall of the host. KVM emulates this instruction, which no CPU has.
+ * What guests in problem state do in its place where the host is a guest itself:
+ * sc 1 would be a hypercall of the host. KVM emulates this instruction, which no
+ * CPU has.
  */
 #define FAKE_SC_1		0x7c000268
 
-static void copy_code(char *to)
+static void copy_code(char *to, enum mmu mmu)
 {
 	size_t size = guest_code_end - guest_code;
 	uint32_t *code = (uint32_t *)to, i;
 
 	memcpy(to, guest_code, size);
-	if (!access("/sys/firmware/opal", F_OK))
+	if (mmu != PR || !access("/sys/firmware/opal", F_OK))
 		return;
 	for (i = 0; i < size / sizeof(*code); i++) {
 		if (code[i] == SC_1)
@@ -168,7 +169,7 @@ void vm_create(struct vm *vm, enum mmu mmu)
 	enable_hcall(vm, H_PUT_TCE_INDIRECT);
 
 	vm->low = buf_alloc(GUEST_LOW_SIZE, SZ_64K);
-	copy_code(vm->low);
+	copy_code(vm->low, mmu);
 	if (vm_memory(vm, 0, 0, vm->low, GUEST_LOW_SIZE))
 		die("guest memory");
 }
