@@ -345,7 +345,7 @@ def gnuplot(out, name, text, size=(900, 560)):
 
 
 def series(points_of):
-    """Inline data and plot clauses, for all that was measured."""
+    """Inline data and plot clauses of all that was measured."""
     data, clauses = '', []
     for (kernel, name), style in STYLES.items():
         points = points_of(kernel, name)

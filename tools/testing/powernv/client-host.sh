@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Runs a real client of VFIO in the test machine (see client.py): Debian's QEMU or
-# DPDK on the disk, with the machine's network card. What is worth showing goes
-# to standard output, all else into the kernel log. Exit status 0 when the card
+# DPDK on the disk, with the machine's network card. Results go to standard
+# output, all else into the kernel log. Exit status 0 when the card
 # has worked for the client.
 #
 # client-host.sh qemu [WORD...]    words for the guest's kernel

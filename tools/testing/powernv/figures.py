@@ -6,7 +6,7 @@ letter and the documentation.
 From build/bench/results.json come the table of costs in README and in
 series/cover, and from build/bench/cost.svg the plot of the documentation. From
 build/results.json of a whole "make check" come the numbers of cases in README's
-table of machines. What was not measured stays as it is, and is named.
+table of machines. Figures that were not measured stay as they are, and are named.
 """
 import argparse
 import json

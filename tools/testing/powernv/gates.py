@@ -104,7 +104,7 @@ def that_are_ours(found):
 # --- the gates ---------------------------------------------------------------
 
 # One step of the series brings the MAINTAINERS entry. CONST_STRUCT needs a list
-# that lies in the kernel tree. Who sends the series signs it off.
+# that lies in the kernel tree. Whoever sends the series signs it off.
 IGNORE = ['FILE_PATH_CHANGES', 'CONST_STRUCT', 'MISSING_SIGN_OFF']
 # Trace events are laid out as all of the kernel's are.
 TRACE = 'arch/powerpc/include/asm/trace_'

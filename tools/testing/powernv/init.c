@@ -555,7 +555,7 @@ static const char *directive(const struct outcome *o, char *buf, size_t size)
 }
 
 /*
- * Memory that nothing points to. Twice, for what is found by one scan has to
+ * Memory that nothing points to. Twice, because what one scan finds has to
  * stay as it is until the next.
  */
 static bool scan_for_leaks(void)

@@ -2,7 +2,7 @@
 """Turns the console of a test machine into results.
 
 The KTAP documents are read by the kernel's own parser (tools/testing/kunit of
-the kernel tree). What the kernel itself says is read here: any sign of trouble
+the kernel tree). The kernel's own messages are read here: any sign of trouble
 counts as a failed test, whatever the programs report.
 """
 import io

@@ -415,7 +415,7 @@ def boot_once(spec):
 def resume(spec, most=60):
     """Boots again for the cases that a crash or a hang has kept from running.
 
-    Returns the sum. What had no result in one boot is not tried again.
+    Returns the sum. A case without a result in one boot is not tried again.
     """
     total = ktap.Result()
     log = spec.log or os.path.join(BUILD, 'log', spec.name() + '.log')

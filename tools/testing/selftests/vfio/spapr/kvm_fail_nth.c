@@ -478,7 +478,7 @@ static long replace(void *arg)
 	return hcall_result(put(&e->g, e->i + 8, gpa(B, 0) | TCE_RW));
 }
 
-/* The run, but for @n entries in its middle, that are @tce. */
+/* The run, except @n entries in its middle, which are @tce. */
 static long run_but_for(struct env *e, unsigned int n, uint64_t tce)
 {
 	return wrong_entries(&e->g, e->i, 8, gpa(A, 0) | TCE_RW, SZ_64K) ||

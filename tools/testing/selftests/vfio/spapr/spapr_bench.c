@@ -471,8 +471,8 @@ static void slab_shrink(const char *cache)
 }
 
 /*
- * Has the kernel's allocator give back what it only keeps for later. What it
- * can't, for there are other objects in the same pages, is not in use either:
+ * Has the kernel's allocator give back what it only keeps for later. Room that
+ * it can't, because other objects are in the same pages, is not in use either:
  * how many bytes?
  */
 static double slab_room(void)

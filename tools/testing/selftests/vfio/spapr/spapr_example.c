@@ -121,8 +121,8 @@ int main(int argc, char **argv)
 	       argv[1], buf, (unsigned long long)map.iova);
 
 	/*
-	 * Here VFIO_GROUP_GET_DEVICE_FD, and work. To undo it: unmap, for memory
-	 * that is mapped stays registered; the window could go first as well.
+	 * Here VFIO_GROUP_GET_DEVICE_FD, and work. To undo it: unmap, because
+	 * memory that is mapped stays registered; the window could go first.
 	 */
 	unmap.iova = map.iova;
 	check(ioctl(c, VFIO_IOMMU_UNMAP_DMA, &unmap), "UNMAP");

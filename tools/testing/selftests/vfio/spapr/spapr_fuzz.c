@@ -9,7 +9,7 @@
  * a device reaches.
  *
  * Arguments, or the environment: SEED=number, STEPS=number. The same seed does
- * the same again. What went wrong is printed with the calls that led to it.
+ * the same again. A failure is printed with the calls that led to it.
  */
 #define _GNU_SOURCE
 #include <stdarg.h>

@@ -8,7 +8,7 @@
 
 #include "spapr_one_group.h"
 
-/* One ioctl with arguments that it accepts, but for what a test spoils. */
+/* One ioctl with arguments that it accepts, except those that a test spoils. */
 union arg {
 	struct {
 		uint32_t argsz;
