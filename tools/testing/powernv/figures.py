@@ -18,7 +18,17 @@ sys.dont_write_bytecode = True
 import bench        # noqa: E402
 import machine      # noqa: E402
 
-SVG = 'Documentation/arch/powerpc/vfio-spapr-tce/cost.svg'
+DOC = 'Documentation/arch/powerpc/vfio-spapr-tce/'
+SVG, TEXT = DOC + 'cost.svg', DOC + 'cost.rst'
+# Where the text has the plot: before its first paragraph.
+HEADING = '\n====\nCost\n====\n\n'
+FIGURE = '''.. kernel-figure:: cost.svg
+   :alt: Instructions of an entry, and of a call by the number of regions
+
+   Instructions of one entry of a call of many, and of a call that maps one entry
+   and one that unmaps it. "Ours" is with these changes, "base" without.
+
+'''
 # A table of costs begins with the line of its machines, and ends as they all do.
 COSTS = re.compile(r'(?m)^ +POWER9 +POWER8\n(?:.+\n)+')
 # A line of README's table of machines: machine, page size in KiB, cases.
@@ -103,6 +113,12 @@ def plot():
                         '<title>Cost of entries</title>')
     text = re.sub(r'(?m)[ \t]+$', '', text)
     write(SVG, f'{head}\n<!-- SPDX-License-Identifier: GPL-2.0 -->\n{text}')
+    text = read(TEXT)
+    if FIGURE not in text:
+        text = text.replace(HEADING, HEADING + FIGURE)
+        if FIGURE not in text:
+            return [f'{TEXT} has no place for the plot']
+        write(TEXT, text)
     return []
 
 

@@ -770,6 +770,18 @@ class Figures(unittest.TestCase):
         self.assertIn(' 4 KiB  radix     -\n', text)
         self.assertIn('powernv9-4k', lost[1])
 
+    def test_plot(self):
+        os.makedirs(os.path.join(machine.TOP, figures.DOC))
+        self.write(figures.TEXT, 'x\n' + figures.HEADING + 'Mapping.\n')
+        self.write('build/bench/cost.svg', '<?xml?>\n<svg> \n</svg>\n')
+        for _ in range(2):
+            with contextlib.redirect_stdout(io.StringIO()):
+                self.assertEqual(figures.plot(), [])
+            text = figures.read(figures.TEXT)
+            self.assertEqual(text.count(figures.FIGURE), 1)
+            self.assertTrue(text.endswith('\nMapping.\n'))
+            self.assertNotIn(' \n', figures.read(figures.SVG))
+
     def test_cases_of_a_part(self):
         self.boot(powernv9_64k=(4, 0))
         lost, text, _ = self.run_it()
