@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-# Phony, all of them: what is up to date is known to compose and kbuild.
+# All are phony: compose.py and kbuild know what is up to date.
 .PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
 	kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan kernel-gdb \
 	check check-long check-base check-fixes check-tools check-patches \
@@ -26,7 +26,7 @@ JOBS ?= $(shell nproc)
 export CROSS_COMPILE
 export POWERNV_BUILD := $(BUILD)
 
-# What the caller can set; see help.
+# Variables that the caller can set; see help.
 PAGES ?=
 DEBUG ?=
 MACHINE ?=
@@ -56,8 +56,8 @@ TARGETS_gdb := vmlinux scripts_gdb
 COMPOSE := $(POWERNV)/compose.py --build $(BUILD) $(if $(BASE),--base '$(BASE)')
 BASE_TREE := $(or $(abspath $(BASE)),$(BUILD)/base)
 
-# A run on one machine needs one kernel. Those that check themselves are slow,
-# and for check-long, or when asked for.
+# A run on one machine needs one kernel. Kernels that check themselves are slow:
+# they are built for check-long, or if DEBUG names them.
 DEBUG_KERNELS := debug kasan kcsan
 ALL_DEBUG := $(if $(MACHINE),debug,$(DEBUG_KERNELS))
 ONLY := $(or $(if $(filter 1,$(DEBUG)),$(ALL_DEBUG),$(DEBUG)),$(PAGES))
@@ -130,7 +130,8 @@ maintain
   make clean            remove build/
 
 variables
-  MACHINE=NAME          powernv9, powernv9-hash, powernv8, pseries, pseries8
+  MACHINE=NAME          powernv9, powernv9-hash, powernv8, pseries, pseries8; and,
+                        not part of check, powernv10, pseries9, pseries10
   TEST=NAME,...         test programs        FILTER=GLOB,...  test cases
   PAGES=64k|4k          the page size of the kernel
   DEBUG=1               kernels that check themselves: debug (lockdep and more),
@@ -191,8 +192,8 @@ headers: tree
 		>$(BUILD)/headers.log 2>&1 || \
 		{ cat $(BUILD)/headers.log; exit 1; }
 
-# Built anew each time, so that no program of yesterday is run: seconds.
-# The list keeps programs that are no tests from being run as such.
+# Built anew each time, so that no old program is run; that takes seconds. The
+# list tells tests from other programs.
 TEST_MAKE = $(MAKE) -s -C $(BUILD)/linux/$(SELFTEST) OUTPUT=$(BUILD)/tests \
 	ARCH=powerpc KHDR_INCLUDES='-isystem $(BUILD)/headers/usr/include'
 tests: headers
@@ -217,7 +218,8 @@ gates: kernel-64k
 	@rm -f $(BUILD)/gates.txt
 	@$(GATES) short || [ -s $(BUILD)/gates.txt ]
 
-# The kernel's own documentation build; what it says of our files is an error.
+# The kernel's own documentation build. A message about a file of ours is an
+# error.
 docs: tree
 	@$(POWERNV)/setup --docs
 	@$(POWERNV)/docs
@@ -254,8 +256,8 @@ kernel-base: setup
 
 DEB_TARGETS = vmlinux modules
 
-# A package for ppc64el, by the kernel's own bindeb-pkg: long, restartable.
-# Without headers, for which the machine would need libraries of ppc64el.
+# A package for ppc64el, by the kernel's own bindeb-pkg. It takes long, and goes
+# on where it stopped. It has no headers: these need libraries of ppc64el here.
 DEB_CONFIG = $(BUILD)/linux-config/usr/src/linux-config-$(DEB_VERSION)/config.ppc64el_none_$(DEB_FLAVOUR).xz
 DEB_KERNEL = $(POWERNV)/kernel.py --tree $(BUILD)/linux --out $(BUILD)/deb/kernel \
 	--config $(DEB_CONFIG) --fragment deb.config --jobs $(JOBS)
@@ -302,7 +304,7 @@ check: check-tools kernels tests $(if $(WHOLE),gates)
 	@$(POWERNV)/check.py $(CHECK_ARGS) \
 		$(if $(WHOLE),--results $(BUILD)/gates.txt)
 
-# Everything that runs long is to be found here.
+# All that takes too long for CI.
 check-long: check-tools kernel-64k kernel-4k $(addprefix kernel-,$(DEBUG_KERNELS)) tests
 	@rm -f $(BUILD)/gates.txt
 	@$(GATES) short long || [ -s $(BUILD)/gates.txt ]
@@ -321,7 +323,7 @@ kernel-fixes: setup
 check-fixes: kernel-fixes tests
 	@$(POWERNV)/check.py --fixes $(CHECK_ARGS)
 
-# Exit status 1 when a limit is missed, and the table does not say why.
+# Exit status 1 if a limit is missed without a reason; see bench.toml.
 bench: kernel-64k kernel-base tests
 	@$(POWERNV)/setup --bench
 	@$(POWERNV)/bench.py --ours $(OUT_64k)/vmlinux
@@ -334,8 +336,8 @@ PROFILED := $(or $(MACHINE),powernv9 powernv8)
 profile: kernel-64k tests
 	@for m in $(PROFILED); do $(POWERNV)/profile_calls.py $$m || exit; done
 
-# By option for long; a short run of each is part of check. With a kernel that
-# checks itself they are as patient as check is with the slowest.
+# SEED, STEPS and SECONDS say how long; a short run of each is part of check. With
+# a kernel that checks itself the timeouts are those that check has for it.
 CHOSEN := $(or $(firstword $(ONLY)),64k)
 BOOT_CHOSEN = $(POWERNV)/boot.py $(or $(MACHINE),powernv9) --timeout 86400 \
 	--kernel $(OUT_$(CHOSEN))/vmlinux \
