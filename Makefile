@@ -9,7 +9,7 @@
 .PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
 	kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan kernel-gdb \
 	check check-long check-base check-fixes check-tools check-patches \
-	kernel-fixes am bisect base-7.2 \
+	kernel-fixes kernel-guest am bisect base-7.2 \
 	gates fuzz fuzz-selftest fuzz-corpus fuzz-abi stress latency \
 	bench figures profile build-configs deb lint docs kunit clean \
 	run-qemu run-dpdk client-setup gdb
@@ -33,6 +33,8 @@ MACHINE ?=
 TEST ?=
 FILTER ?=
 WORDS ?=
+PLAYS ?=
+HOST_WORDS ?=
 GDB ?=
 UNTIL ?=
 BOOT ?=
@@ -141,6 +143,8 @@ variables
   SEED=N STEPS=N SECONDS=N   for fuzz-abi and stress
   TIME=SECONDS          for each fuzzer, 20  FUZZERS=NAME ...
   WORDS=WORD            run-qemu: for the guest's kernel, as disable_ddw
+  PLAYS=NAME,...        run-qemu, run-dpdk: plays of that client, by name
+  HOST_WORDS=WORD       the same: for the host's kernel, as iommu=nobypass
   GDB=WORDS             for gdb, as -ex "break tce_map"
   DEB_FLAVOUR=NAME      powerpc64le (4 KiB pages), powerpc64le-64k
   JOBS=N                compilers, and fuzzers, at a time
@@ -256,6 +260,12 @@ kernel-base: setup
 
 DEB_TARGETS = vmlinux modules
 
+# The guest of plays with hot-plug: the base, which our changes do not touch.
+kernel-guest: setup
+	@$(COMPOSE) --base-only
+	@$(POWERNV)/kernel.py --tree $(BASE_TREE) --out $(BUILD)/kguest --lenient \
+		--jobs $(JOBS) --label 'kernel guest' --fragment client-guest.config
+
 # A package for ppc64el, by the kernel's own bindeb-pkg. It takes long, and goes
 # on where it stopped. It has no headers: these need libraries of ppc64el here.
 DEB_CONFIG = $(BUILD)/linux-config/usr/src/linux-config-$(DEB_VERSION)/config.ppc64el_none_$(DEB_FLAVOUR).xz
@@ -287,11 +297,13 @@ gdb: kernel-gdb tests
 run-qemu run-dpdk: run-%: client-setup
 	@$(POWERNV)/client.py $* $(or $(MACHINE),powernv9) \
 		--kernel $(CLIENT_KERNEL)/vmlinux \
-		$(if $(WORDS),--words '$(WORDS)') $(if $(V),--verbose)
+		$(if $(WORDS),--words '$(WORDS)') \
+		$(if $(PLAYS),--plays '$(PLAYS)') \
+		$(if $(HOST_WORDS),--host-words '$(HOST_WORDS)') $(if $(V),--verbose)
 run-qemu: CLIENT_KERNEL := $(OUT_64k)
-run-qemu: kernel-64k
-run-dpdk: CLIENT_KERNEL := $(if $(WORDS),$(OUT_64k),$(OUT_4k))
-run-dpdk: $(if $(WORDS),kernel-64k,kernel-4k)
+run-qemu: kernel-64k $(if $(PLAYS),kernel-guest)
+run-dpdk: CLIENT_KERNEL := $(if $(WORDS)$(PLAYS),$(OUT_64k),$(OUT_4k))
+run-dpdk: $(if $(WORDS)$(PLAYS),kernel-64k,kernel-4k)
 
 client-setup:
 	@$(POWERNV)/setup --client
@@ -305,7 +317,8 @@ check: check-tools kernels tests $(if $(WHOLE),gates)
 		$(if $(WHOLE),--results $(BUILD)/gates.txt)
 
 # All that takes too long for CI.
-check-long: check-tools kernel-64k kernel-4k $(addprefix kernel-,$(DEBUG_KERNELS)) tests
+check-long: check-tools kernel-64k kernel-4k kernel-guest \
+		$(addprefix kernel-,$(DEBUG_KERNELS)) tests
 	@rm -f $(BUILD)/gates.txt
 	@$(GATES) short long || [ -s $(BUILD)/gates.txt ]
 	@$(POWERNV)/check.py --long --results $(BUILD)/gates.txt

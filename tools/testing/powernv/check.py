@@ -16,6 +16,7 @@ import dataclasses
 import fnmatch
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -51,6 +52,16 @@ CLIENTS = [('qemu', 'powernv9', ''), ('qemu', 'powernv8', ''),
            ('qemu', 'powernv8', 'disable_ddw'), ('dpdk', 'powernv9', ''),
            ('dpdk', 'powernv9', 'hugepages')]
 FIXED = os.path.join(machine.TOP, 'series', 'fixes', 'tests')
+# Days of their lives, several on one host, each a test; client_plays.py has
+# them. The kernel of DPDK's pages, so that it has huge ones.
+PLAYS = [('qemu', 'powernv9', '', 'reset:2,hotplug:2,limit:2'),
+         ('qemu', 'powernv8', '', 'reset-no-ddw:2')]
+LONG_PLAYS = [
+    ('qemu', 'powernv9', '', 'reset:20,reboot:20,hotplug:20'),
+    ('qemu', 'powernv9', '', 'limit,limit-4k,limit-two-phbs,'
+     'limit-two-phbs-4k'),
+    ('qemu', 'powernv8', '', 'reset:20,reset-no-ddw:20,reboot-no-ddw:20,limit'),
+]
 CLIENT = os.path.join(machine.HERE, 'client.py')
 SETUP = os.path.join(machine.HERE, 'setup')
 
@@ -240,13 +251,23 @@ def wanted(args):
     return [b for b in BOOTS + DEBUG_BOOTS if not kernels or b[1] in kernels]
 
 
+PLAYED = re.compile(r'play ok (\S+): ')
+
+
 class Client:
     """A run of the program beside this one, in the place of a boot."""
 
-    def __init__(self, what, host, words):
-        self.words = [what, host] + \
-            (['--words', words] if words else [])
-        self.label = ' '.join(w for w in ('client', what, host, words) if w)
+    def __init__(self, what, host, words, plays='', host_words=''):
+        self.plays = split(plays)
+        self.words = [what, host]
+        for option, value in (('--words', words), ('--plays', plays),
+                              ('--host-words', host_words)):
+            self.words += [option, value] if value else []
+        self.label = ' '.join(w for w in ('client', what, host, words,
+                                          host_words, plays) if w)
+        if plays:
+            self.label = ' '.join(w for w in (
+                'plays', what, host, host_words, self.plays[0]) if w)
         self.log = os.path.join(machine.BUILD, 'log',
                                 self.label.replace(' ', '-') + '.out')
 
@@ -267,14 +288,21 @@ class Client:
         """Status 2 says that there is nothing to be run, and the last line why.
         """
         last = lines[-1] if lines else ''
-        if status == 0:
+        played = [m.group(1) for m in map(PLAYED.match, lines) if m]
+        lost = [f'play {n} did not end well' for n in self.plays
+                if n not in played]
+        for name in played:
+            print(f'ok {self.label}: {name}', flush=True)
+        if status == 0 and not lost:
             print(f'ok {self.label}', flush=True)
-            return ktap.Result(passed=['works'])
+            return ktap.Result(passed=['works'] + played)
         if status == 2:
             print(f'ok {self.label} # SKIP {last}', flush=True)
             return ktap.Result(skipped=[last])
         print('\n'.join(lines[-30:] + [f'not ok {self.label}']), flush=True)
-        return ktap.Result(failed=[f'exit status {status}: {last}'])
+        said = [l for l in lines if l.startswith('play FAILED')]
+        return ktap.Result(passed=played, failed=said or lost or
+                           [f'exit status {status}: {last}'])
 
 
 def clients(args):
@@ -283,7 +311,9 @@ def clients(args):
         return []
     # Says itself what is wrong; the clients will not get far then.
     subprocess.run([SETUP, '--client'], check=False)
-    return [Client(*c) for c in CLIENTS]
+    return [Client(*c) for c in CLIENTS] + \
+        [Client(what, host, '', names, words) for what, host, words, names in
+         (LONG_PLAYS if args.long else PLAYS)]
 
 
 def never_met(spec, result):

@@ -8,8 +8,9 @@
 #
 # client-host.sh qemu [WORD...]    words for the guest's kernel
 # client-host.sh dpdk [hugepages]
+# client-host.sh plays NAME...     see client_plays.py
 ROOT=/tmp/root
-DISK=/dev/nvme0n1
+DISKS='/dev/nvme*n1'
 VENDOR=0x8086
 SAMPLES=5
 
@@ -38,10 +39,13 @@ seconds() {
 mount_root() {
 	local d
 	mkdir -p $ROOT
-	mount -t ext4 $DISK $ROOT || die "no disk $DISK"
+	for d in $DISKS; do
+		mount -t ext4 "$d" $ROOT && break
+	done
+	[ -d $ROOT/usr ] || die "no disk $DISKS"
 	for d in dev proc sys tests; do
 		mkdir -p $ROOT/$d
-		mount -o bind /$d $ROOT/$d || die "cannot mount $d"
+		mount -o rbind /$d $ROOT/$d || die "cannot mount $d"
 	done
 	mkdir -p $ROOT/tmp $ROOT/run $ROOT/var/run
 }
@@ -186,9 +190,13 @@ run_dpdk() {
 	} | watch_testpmd $start
 }
 
+run_plays() {
+	chroot $ROOT /usr/bin/python3 /tests/client_plays.py "$@"
+}
+
 /tests/busybox --install -s /tests
 mount_root
-bind_card
 what=$1
 shift
+[ "$what" = plays ] || bind_card
 "run_$what" "$@"

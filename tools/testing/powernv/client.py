@@ -6,6 +6,9 @@ qemu  a KVM guest with a passed-through network card takes a DHCP lease and
       pings its gateway
 dpdk  testpmd sends packets through the same kind of card
 
+With --plays they go through days of their lives instead, several on one host:
+client_plays.py has the list.
+
 The programs are unpacked from Debian's archive for ppc64el and kept in
 build/client. The exit status is 0 when the card has worked and the kernel has
 logged no trouble, host's or guest's; 1 when not, 2 when the programs cannot be
@@ -29,17 +32,30 @@ import machine      # noqa: E402
 # DPDK without huge pages fails: it registers memory in pieces of 4 KiB. With
 # huge pages it runs where most run it.
 PACKAGES = {
-    'qemu': ['qemu-system-ppc', 'busybox-static'],
-    'dpdk': ['dpdk', 'dpdk-dev', 'busybox-static'],
+    'qemu': ['qemu-system-ppc', 'busybox-static', 'python3'],
+    'dpdk': ['dpdk', 'dpdk-dev', 'busybox-static', 'python3'],
 }
 KERNELS = {'qemu': 'k64', 'dpdk': 'k4'}
 HUGE_PAGES = 'hugepages'
 FOLDER = os.path.join(machine.BUILD, 'client')
 TRIES = 4
 # A card and a disk, each in an IOMMU group of its own.
-DEVICES = ['-netdev', 'user,id=net0',
+DEVICES = ['-netdev', 'user,id=net0,guestfwd=tcp:10.0.2.100:7-cmd:cat',
            '-device', 'e1000e,netdev=net0,romfile=,bus=pcie.0',
            '-device', 'nvme,serial=1,drive=disk0,bus=pcie.1']
+# Plays have a second card, whose group is another one, in a network of its own.
+PLAY_DEVICES = ['-netdev', 'user,id=net1,net=10.0.3.0/24',
+                '-device', 'e1000e,netdev=net1,romfile=,bus=pcie.2']
+# And a second disk, to be given away, where there is a host bridge for it.
+DISK_BYTES = 64 << 20
+DISK_BUS = {'powernv9': 'pcie.3'}
+# Time is counted in instructions, 4 ns each. Otherwise each CPU of an emulated
+# host has a time base of its own: KVM writes its upper 40 bits as a guest is
+# entered and left; when this computer is busy more than 33 ms pass meanwhile,
+# and are lost. Then clocks of the host jump, and timers do not end.
+CLOCK = 'shift=2'
+# A guest that memory and host bridges are plugged into has a kernel for that.
+GUEST_KERNEL = os.path.join(machine.BUILD, 'kguest', 'vmlinux')
 
 
 class NotToBeHad(machine.Missing):
@@ -56,9 +72,17 @@ def arguments():
     p.add_argument('--words', default='',
                    help="QEMU: words for the guest's kernel, as disable_ddw; "
                    f'DPDK: {HUGE_PAGES}, to use some')
-    p.add_argument('--timeout', type=int, default=400)
+    p.add_argument('--plays', default='', help='names, comma separated')
+    p.add_argument('--host-words', default='',
+                   help="words for the host's kernel, as iommu=nobypass")
+    p.add_argument('--clock', default=CLOCK, help='for QEMU, -icount')
+    p.add_argument('--guest-kernel', default=GUEST_KERNEL)
+    p.add_argument('--timeout', type=int, default=0)
     p.add_argument('--verbose', action='store_true')
-    return p.parse_args()
+    args = p.parse_args()
+    args.plays = [n for n in args.plays.split(',') if n]
+    args.timeout = args.timeout or (3600 if args.plays else 400)
+    return args
 
 
 # --- Debian's programs -------------------------------------------------------
@@ -170,49 +194,83 @@ def copy_program(source, folder, name=''):
     os.chmod(target, 0o755)
 
 
-def make_guest(busybox, path):
-    """The guest's initramfs."""
+def make_guest(path, files):
+    """A guest's initramfs: (name, source) of its programs."""
     with open(path, 'wb') as out:
-        for d in ('bin', 'dev', 'proc', 'sys'):
+        for d in ('bin', 'dev', 'proc', 'sys', 'tmp'):
             out.write(machine.cpio_entry(d, 0o40755))
-        for name, source in (
-                ('bin/busybox', busybox),
-                ('init', os.path.join(machine.HERE, 'client-guest.sh'))):
+        for name, source in files:
             with open(source, 'rb') as f:
                 out.write(machine.cpio_entry(name, 0o100755, f.read()))
         out.write(machine.cpio_entry('TRAILER!!!', 0))
     os.chmod(path, 0o755)
 
 
+def here(name):
+    return os.path.join(machine.HERE, name)
+
+
+def make_plays(args, busybox, folder):
+    """The plays, and what their guests are."""
+    copy_program(here('client_plays.py'), folder)
+    tool = os.path.join(folder, 'client-traffic')
+    subprocess.run([machine.CROSS + 'gcc', '-O2', '-Wall', '-Wextra', '-static',
+                    '-o', tool, here('client-traffic.c')], check=True)
+    make_guest(os.path.join(folder, 'plays.cpio'), [
+        ('bin/busybox', busybox), ('bin/client-traffic', tool),
+        ('init', here('client-commands.sh'))])
+    if os.path.exists(args.guest_kernel):
+        copy_program(args.guest_kernel, folder, 'guest')
+
+
 def make_programs(args, kernel, busybox, folder):
     """What the machine finds in /tests."""
-    copy_program(os.path.join(machine.HERE, 'client-host.sh'), folder)
+    copy_program(here('client-host.sh'), folder)
     copy_program(busybox, folder, 'busybox')
     if args.client == 'qemu':
         copy_program(kernel, folder, 'vmlinux')
-        make_guest(busybox, os.path.join(folder, 'guest.cpio'))
+        make_guest(os.path.join(folder, 'guest.cpio'), [
+            ('bin/busybox', busybox), ('init', here('client-guest.sh'))])
+    if args.plays:
+        make_plays(args, busybox, folder)
 
 
 def label(args):
-    words = args.words.split()
-    return '-'.join([args.client, args.machine] + words)
+    words = args.words.split() + args.host_words.split() + args.plays
+    return '-'.join([args.client, args.machine] + words)[:100]
+
+
+def second_disk(args, file):
+    bus = DISK_BUS.get(args.machine)
+    if not bus:
+        return []
+    os.truncate(file.name, DISK_BYTES)
+    return ['-drive', f'if=none,id=disk1,file={file.name},format=raw',
+            '-device', f'nvme,serial=2,drive=disk1,bus={bus}']
 
 
 def run(args):
-    folder = 'k64' if HUGE_PAGES in args.words.split() else \
-        KERNELS[args.client]
+    huge = HUGE_PAGES in args.words.split() or args.plays
+    folder = 'k64' if huge else KERNELS[args.client]
     kernel = args.kernel or os.path.join(machine.BUILD, folder, 'vmlinux')
     if not os.path.exists(kernel):
         raise machine.Missing(f'no kernel {kernel}: run make kernel')
     disk, busybox = disk_of(args.client)
     drive = f'if=none,id=disk0,file={disk},format=raw,snapshot=on'
-    with tempfile.TemporaryDirectory(prefix='powernv-') as folder:
+    extra = ['-drive', drive] + DEVICES
+    words = f'{args.client} {args.words}'
+    with tempfile.TemporaryDirectory(prefix='powernv-') as folder, \
+            tempfile.NamedTemporaryFile(prefix='powernv-disk-') as second:
+        if args.plays:
+            extra += PLAY_DEVICES + second_disk(args, second)
+            words = 'plays ' + ' '.join(args.plays)
         make_programs(args, kernel, busybox, folder)
         return machine.boot(machine.Spec(
             machine=args.machine, label=label(args),
             kernel=kernel, tests_dir=folder, smp=2, test_devices=False,
-            extra_qemu=['-drive', drive] + DEVICES, append='kunit.enable=0',
-            demo='client-host.sh', args=f'{args.client} {args.words}',
+            clock=args.clock if args.plays else '',
+            extra_qemu=extra, append=f'kunit.enable=0 {args.host_words}',
+            demo='client-host.sh', args=words, test_timeout=900,
             timeout=args.timeout, verbose=args.verbose))
 
 

@@ -61,6 +61,7 @@ class Spec:
     tests_dir: str = os.path.join(BUILD, 'tests')
     smp: int = 4
     icount: bool = False
+    clock: str = ''             # another way of -icount, with all CPUs
     mem: str = '4G'
     tests: list = field(default_factory=list)       # empty: all
     filters: list = field(default_factory=list)     # globs of case names
@@ -197,7 +198,8 @@ def host(spec, initrd):
     if spec.icount:
         # One virtual nanosecond is one instruction; needs a single CPU.
         return cmd + ['-icount', 'shift=0,sleep=off', '-smp', '1']
-    return cmd + ['-smp', str(spec.smp)]
+    return cmd + ['-icount', spec.clock] * bool(spec.clock) + \
+        ['-smp', str(spec.smp)]
 
 
 # What firmware of real hosts tells of their page sizes: log2, and above it what

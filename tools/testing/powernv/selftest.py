@@ -20,6 +20,7 @@ sys.dont_write_bytecode = True
 import bench        # noqa: E402
 import check        # noqa: E402
 import client       # noqa: E402
+import client_plays # noqa: E402
 import compose      # noqa: E402
 import figures      # noqa: E402
 import gates        # noqa: E402
@@ -489,13 +490,36 @@ class Clients(unittest.TestCase):
         self.assertIn('no mmdebstrap', total.skipped[0])
         self.assertFalse(total.good())
 
+    def test_plays(self):
+        run = check.Client('qemu', 'powernv9', '', 'one,two', 'quiet')
+        self.assertEqual(run.words, ['qemu', 'powernv9', '--plays', 'one,two',
+                                     '--host-words', 'quiet'])
+        one, two = 'play ok one: 3 times, 1 s', 'play ok two: , 1 s'
+        bad = 'play FAILED two: not in 60 s: a card goes'
+        for status, lines, passed, failed in (
+                (0, [one, two], ['works', 'one', 'two'], 0),
+                (0, [one], ['one'], 1), (0, [one, bad], ['one'], 1),
+                (1, [one, bad], ['one'], 1), (1, [one, two], ['one', 'two'], 1),
+                (1, [], [], 2)):
+            result = run.judge(status, lines)
+            self.assertEqual(result.passed, passed)
+            self.assertEqual(len(result.failed), failed)
+
+    def test_plays_are_known(self):
+        named = {n.split(':')[0] for _, _, _, names in check.PLAYS + check.LONG_PLAYS
+                 for n in names.split(',')}
+        self.assertLessEqual(named, set(client_plays.PLAYS))
+
     def test_only_in_a_whole_run(self):
         setup, check.SETUP = check.SETUP, 'true'
         self.addCleanup(setattr, check, 'SETUP', setup)
         none = {'base': False, 'fixes': False, 'machine': '', 'kernels': '',
-                'tests': '', 'filter': ''}
+                'tests': '', 'filter': '', 'long': False}
         found = check.clients(types.SimpleNamespace(**none))
-        self.assertEqual(len(found), len(check.CLIENTS))
+        self.assertEqual(len(found), len(check.CLIENTS + check.PLAYS))
+        long = check.clients(types.SimpleNamespace(**dict(none, long=True)))
+        self.assertEqual(len(long), len(check.CLIENTS + check.LONG_PLAYS))
+        del none['long']
         for name in none:
             args = types.SimpleNamespace(**dict(none, **{name: 'x'}))
             self.assertEqual(check.clients(args), [])
