@@ -59,6 +59,7 @@ void *kmalloc(size_t bytes, gfp_t gfp)
 
 	if (gfpflags_allow_blocking(gfp))
 		require(!world.preempt_count);
+	world.nr_asked++;
 
 	if (world.max_bytes && bytes > world.max_bytes)
 		return NULL;

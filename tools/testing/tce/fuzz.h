@@ -25,6 +25,7 @@ u64 take_below(struct input *in, u64 bound);
 /**
  * struct fuzz_world - the world around the code under test
  * @fail_in: which allocation from now on fails, counted from 1; 0 for none
+ * @nr_asked: allocations that were asked for so far
  * @nr_failed: allocations that failed so far
  * @max_bytes: larger allocations fail as well, without being counted
  * @nr_objects: allocated, not freed yet
@@ -33,6 +34,7 @@ u64 take_below(struct input *in, u64 bound);
  */
 struct fuzz_world {
 	unsigned int fail_in;
+	unsigned long nr_asked;
 	unsigned int nr_failed;
 	size_t max_bytes;
 	unsigned long nr_objects;

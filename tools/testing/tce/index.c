@@ -77,10 +77,28 @@ static void check_overlaps(unsigned long start, unsigned long end)
 		model_overlaps(start, end));
 }
 
+/* Every range is come by once, in ascending order. */
+static void check_walk(void)
+{
+	unsigned long cell = 0, item, nr = 0;
+
+	while ((item = (unsigned long)mm_iommu_index_next(&tested, cell <<
+							  cell_shift))) {
+		while (cell < NR_CELLS && !model.item[cell])
+			cell++;
+		require(cell < NR_CELLS && model.item[cell] == item);
+		while (cell < NR_CELLS && model.item[cell] == item)
+			cell++;
+		nr++;
+	}
+	require(nr == model.nr);
+}
+
 static void check_everything(void)
 {
 	unsigned long i;
 
+	check_walk();
 	for (i = 0; i < model.nr; i++)
 		check_around(&model.range[i]);
 }
@@ -143,11 +161,15 @@ static void insert(unsigned long first, unsigned long nr)
 	check_around(&range);
 }
 
+/* Giving up takes no memory, and leaves none behind that no range needs. */
 static void remove_nth(unsigned int i)
 {
+	unsigned long was = world.nr_asked;
 	struct range range = model.range[i];
 
 	mm_iommu_index_remove(&tested, range.first << cell_shift);
+	require(world.nr_asked == was);
+	require(!tested.root == (model.nr == 1));
 	model.range[i] = model.range[--model.nr];
 	fill(&range, 0);
 	check_around(&range);
@@ -179,11 +201,24 @@ static void insert_many(struct input *in)
 	}
 }
 
+/* All that begin in some cells: whole leaves. */
+static void remove_stretch(unsigned long first, unsigned long nr)
+{
+	unsigned int i = model.nr;
+
+	while (i--) {
+		if (model.range[i].first - first < nr)
+			remove_nth(i);
+	}
+}
+
 static void remove_many(struct input *in)
 {
 	unsigned int from = take(in, 2), step = take(in, 1) % 4;
 	unsigned long nr = take_many(in);
 
+	if (step == 3)
+		return remove_stretch(from, nr);
 	for (; nr && model.nr; nr--, from += step)
 		remove_nth(from % model.nr);
 }
@@ -239,7 +274,7 @@ void fuzz_one(struct input *in)
 		one_step(in);
 
 	check_everything();
-	while (model.nr)
+	while (model.nr > take(in, 1) % 2)
 		remove_nth(model.nr / 2);
 	reader_leaves();
 	mm_iommu_index_destroy(&tested);

@@ -3,15 +3,22 @@
  * Index of registered regions by userspace address.
  *
  * A sorted array of leaves, each a sorted array of ranges: a lookup is two
- * binary searches. Readers take no lock and never wait or retry, for they
- * also run in real mode, where nothing may. A writer therefore changes no
- * array that a reader can see: it publishes a changed copy of one leaf, or,
- * when a leaf is split or becomes empty, of the array of leaves. What was
- * replaced is freed behind the readers.
+ * binary searches. Readers take no lock and never wait or retry, because they
+ * also run in real mode, where nothing may.
  *
- * Insertion copies one leaf of 2 KiB, and once in about forty times the array
- * of leaves, of 16 bytes a leaf. Removal cannot fail: without memory for the
- * copy it marks the range in place, and the next copy leaves it out.
+ * Insertion publishes a changed copy of one leaf of 2 KiB, and, when a leaf is
+ * full, a copy of the array of leaves, of 16 bytes a leaf. What was replaced is
+ * freed behind the readers.
+ *
+ * Removal takes no memory, so it cannot fail: it marks the range in its leaf.
+ * The next copy of the leaf leaves marked ranges out. When all ranges of a leaf
+ * are marked, its slot takes over the leaf of the slot before, and the leaf is
+ * freed. Slots that share a leaf are a group: they stand for one stretch of
+ * addresses, and the next copy of the array has one slot for them.
+ *
+ * So each leaf has a range that is not marked, and a lookup that meets marks
+ * looks at those of two leaves at most: a leaf says where its group begins, and
+ * with that the group before it is found.
  *
  * Writers hold a lock of the caller's.
  */
@@ -61,14 +68,15 @@ static bool range_is_removed(const struct mm_iommu_leaf *leaf, unsigned long i)
 }
 
 /*
- * If the range that begins last before the address was removed, or lies in a
- * slot before, because it reaches across where slot @s begins.
+ * The item of the range that holds @addr, if it begins in a slot up to @s: the
+ * last range before @addr was removed, or begins in a slot before @s.
  */
 static noinline void *find_before(const struct mm_iommu_root *root,
 				  unsigned long s, unsigned long addr)
 {
-	for (s++; s-- > 0; ) {
+	for (;;) {
 		const struct mm_iommu_leaf *leaf;
+		unsigned long from;
 		long i;
 
 		leaf = READ_ONCE(root->slot[s].leaf);
@@ -78,11 +86,14 @@ static noinline void *find_before(const struct mm_iommu_root *root,
 
 			if (end == leaf->start[i])
 				continue;
-			return addr < end ? leaf->item[i] : NULL;
+			return addr < end ? READ_ONCE(leaf->item[i]) : NULL;
 		}
-	}
 
-	return NULL;
+		from = READ_ONCE(leaf->from);
+		if (!from)
+			return NULL;
+		s = slot_of(root, from - 1);
+	}
 }
 
 /**
@@ -90,8 +101,9 @@ static noinline void *find_before(const struct mm_iommu_root *root,
  * @index: the index
  * @addr: any address
  *
- * Context: Any, real mode included; lock-free. What is returned lives as long
- *	    as the caller's read-side section, or as the writers are excluded.
+ * Context: Any, real mode included; lock-free. The caller is in a read-side
+ *	    section of mm_iommu_free_deferred(), or excludes the writers: for so
+ *	    long lives what is returned.
  * Return: the item, NULL when no range holds @addr.
  */
 void *mm_iommu_index_find(const struct mm_iommu_index *index,
@@ -108,8 +120,9 @@ void *mm_iommu_index_find(const struct mm_iommu_index *index,
 	s = slot_of(root, addr);
 	leaf = READ_ONCE(root->slot[s].leaf);
 	i = last_not_above(leaf->start, leaf->nr_ranges, addr);
+	/* Dependencies order what is in the item; a plain load might have none. */
 	if (i >= 0 && addr < READ_ONCE(leaf->end[i]))
-		return leaf->item[i];
+		return READ_ONCE(leaf->item[i]);
 
 	return find_before(root, s, addr);
 }
@@ -133,7 +146,8 @@ bool mm_iommu_index_overlaps(const struct mm_iommu_index *index,
 		return false;
 
 	/* The last range that starts below @end ends highest of them all. */
-	for (s = slot_of(root, end - 1) + 1; s-- > 0; ) {
+	s = slot_of(root, end - 1);
+	for (;;) {
 		const struct mm_iommu_leaf *leaf = root->slot[s].leaf;
 		long i = last_not_above(leaf->start, leaf->nr_ranges, end - 1);
 
@@ -141,9 +155,10 @@ bool mm_iommu_index_overlaps(const struct mm_iommu_index *index,
 			if (!range_is_removed(leaf, i))
 				return leaf->end[i] > start;
 		}
+		if (!leaf->from)
+			return false;
+		s = slot_of(root, leaf->from - 1);
 	}
-
-	return false;
 }
 
 static struct mm_iommu_leaf *leaf_alloc(void)
@@ -172,6 +187,47 @@ static void leaf_append(struct mm_iommu_leaf *leaf, unsigned long start,
 	leaf->start[i] = start;
 	leaf->end[i] = end;
 	leaf->item[i] = item;
+	leaf->nr_live++;
+}
+
+static void leaf_init(struct mm_iommu_leaf *leaf, unsigned long from)
+{
+	leaf->nr_ranges = 0;
+	leaf->nr_live = 0;
+	leaf->from = from;
+}
+
+/* Slots that share a leaf: from the first one to before the second. */
+struct group {
+	unsigned long first;
+	unsigned long end;
+};
+
+static struct group group_of(const struct mm_iommu_root *root, unsigned long s)
+{
+	const struct mm_iommu_leaf *leaf = root->slot[s].leaf;
+	struct group group = { s, s + 1 };
+
+	while (group.first && root->slot[group.first - 1].leaf == leaf)
+		group.first--;
+	while (group.end < root->nr_slots && root->slot[group.end].leaf == leaf)
+		group.end++;
+
+	return group;
+}
+
+/* Have another leaf in all slots of a group, and free the one that is there. */
+static void group_set(struct mm_iommu_root *root, struct group group,
+		      struct mm_iommu_leaf *leaf)
+{
+	struct mm_iommu_leaf *old = root->slot[group.first].leaf;
+	unsigned long s;
+
+	for (s = group.first; s < group.end; s++) {
+		/* With the address dependency of mm_iommu_index_find(). */
+		smp_store_release(&root->slot[s].leaf, leaf);
+	}
+	mm_iommu_free_deferred(&old->rcu);
 }
 
 /*
@@ -187,9 +243,9 @@ static void leaf_spread(const struct mm_iommu_leaf *from,
 	bool placed = false;
 	unsigned long i;
 
-	low->nr_ranges = 0;
+	leaf_init(low, from->from);
 	if (high)
-		high->nr_ranges = 0;
+		leaf_init(high, 0);
 
 	for (i = 0; i < from->nr_ranges; i++) {
 		if (!placed && start < from->start[i]) {
@@ -212,16 +268,6 @@ static void leaf_spread(const struct mm_iommu_leaf *from,
 	leaf_append(to, start, end, item);
 }
 
-static unsigned long nr_live_ranges(const struct mm_iommu_leaf *leaf)
-{
-	unsigned long i, nr = 0;
-
-	for (i = 0; i < leaf->nr_ranges; i++)
-		nr += !range_is_removed(leaf, i);
-
-	return nr;
-}
-
 static int insert_first(struct mm_iommu_index *index, unsigned long start,
 			unsigned long end, void *item)
 {
@@ -234,34 +280,58 @@ static int insert_first(struct mm_iommu_index *index, unsigned long start,
 		return -ENOMEM;
 	}
 
-	leaf->nr_ranges = 0;
+	leaf_init(leaf, 0);
 	leaf_append(leaf, start, end, item);
 	root->slot[0].start = 0;
 	root->slot[0].leaf = leaf;
-	/* Readers depend on the address that they load. */
+	/* With the address dependency of mm_iommu_index_find(). */
 	smp_store_release(&index->root, root);
 
 	return 0;
 }
 
-/* Put two leaves where slot @s had one. */
+static unsigned long nr_groups(const struct mm_iommu_root *root)
+{
+	unsigned long s = 0, nr = 0;
+
+	for (; s < root->nr_slots; s = group_of(root, s).end)
+		nr++;
+
+	return nr;
+}
+
+static void root_append(struct mm_iommu_root *root, unsigned long start,
+			struct mm_iommu_leaf *leaf)
+{
+	struct mm_iommu_slot *slot = &root->slot[root->nr_slots++];
+
+	slot->start = start;
+	slot->leaf = leaf;
+}
+
+/* A copy with a slot for each group, and two leaves where @old_leaf was. */
 static struct mm_iommu_root *root_split(const struct mm_iommu_root *old,
-					unsigned long s,
+					const struct mm_iommu_leaf *old_leaf,
 					struct mm_iommu_leaf *low,
 					struct mm_iommu_leaf *high)
 {
-	struct mm_iommu_root *root = root_alloc(old->nr_slots + 1);
+	struct mm_iommu_root *root = root_alloc(nr_groups(old) + 1);
+	unsigned long s;
 
 	if (!root)
 		return NULL;
 
-	memcpy(root->slot, old->slot, s * sizeof(root->slot[0]));
-	root->slot[s].start = old->slot[s].start;
-	root->slot[s].leaf = low;
-	root->slot[s + 1].start = high->start[0];
-	root->slot[s + 1].leaf = high;
-	memcpy(root->slot + s + 2, old->slot + s + 1,
-	       (old->nr_slots - s - 1) * sizeof(root->slot[0]));
+	root->nr_slots = 0;
+	for (s = 0; s < old->nr_slots; s = group_of(old, s).end) {
+		const struct mm_iommu_slot *slot = &old->slot[s];
+
+		if (slot->leaf != old_leaf) {
+			root_append(root, slot->start, slot->leaf);
+			continue;
+		}
+		root_append(root, slot->start, low);
+		root_append(root, high->from, high);
+	}
 
 	return root;
 }
@@ -284,11 +354,12 @@ static int insert_split(struct mm_iommu_index *index, unsigned long s,
 		nr_low = MM_IOMMU_LEAF_RANGES;
 
 	leaf_spread(leaf, low, high, nr_low, start, end, item);
-	split = root_split(root, s, low, high);
+	high->from = high->start[0];
+	split = root_split(root, leaf, low, high);
 	if (!split)
 		goto no_memory;
 
-	/* Readers depend on the address that they load. */
+	/* With the address dependency of mm_iommu_index_find(). */
 	smp_store_release(&index->root, split);
 	mm_iommu_free_deferred(&leaf->rcu);
 	mm_iommu_free_deferred(&root->rcu);
@@ -323,7 +394,7 @@ int mm_iommu_index_insert(struct mm_iommu_index *index, unsigned long start,
 
 	s = slot_of(root, start);
 	leaf = root->slot[s].leaf;
-	if (nr_live_ranges(leaf) == MM_IOMMU_LEAF_RANGES)
+	if (leaf->nr_live == MM_IOMMU_LEAF_RANGES)
 		return insert_split(index, s, start, end, item);
 
 	copy = leaf_alloc();
@@ -331,60 +402,34 @@ int mm_iommu_index_insert(struct mm_iommu_index *index, unsigned long start,
 		return -ENOMEM;
 
 	leaf_spread(leaf, copy, NULL, MM_IOMMU_LEAF_RANGES, start, end, item);
-	/* Readers depend on the address that they load. */
-	smp_store_release(&root->slot[s].leaf, copy);
-	mm_iommu_free_deferred(&leaf->rcu);
+	group_set(root, group_of(root, s), copy);
 
 	return 0;
 }
 
-/* Take the empty leaf of slot @s out; false without memory for the copy. */
-static bool root_drop_slot(struct mm_iommu_index *index, unsigned long s)
+/*
+ * Take the leaf of a group out, all of whose ranges are marked. The group before
+ * it, which has no range behind, answers for its addresses from now on; without
+ * one, the group behind does, which begins at address 0 then.
+ */
+static void drop_leaf(struct mm_iommu_index *index, struct group group)
 {
-	struct mm_iommu_root *root = index->root, *copy = NULL;
-	struct mm_iommu_leaf *leaf = root->slot[s].leaf;
+	struct mm_iommu_root *root = index->root;
 
-	if (root->nr_slots > 1) {
-		copy = root_alloc(root->nr_slots - 1);
-		if (!copy)
-			return false;
-		memcpy(copy->slot, root->slot, s * sizeof(copy->slot[0]));
-		memcpy(copy->slot + s, root->slot + s + 1,
-		       (root->nr_slots - s - 1) * sizeof(copy->slot[0]));
-		copy->slot[0].start = 0;
+	if (group.first) {
+		group_set(root, group, root->slot[group.first - 1].leaf);
+		return;
 	}
 
-	/* Readers depend on the address that they load. */
-	smp_store_release(&index->root, copy);
-	mm_iommu_free_deferred(&leaf->rcu);
+	if (group.end < root->nr_slots) {
+		WRITE_ONCE(root->slot[group.end].leaf->from, 0);
+		group_set(root, group, root->slot[group.end].leaf);
+		return;
+	}
+
+	WRITE_ONCE(index->root, NULL);
+	mm_iommu_free_deferred(&root->slot[0].leaf->rcu);
 	mm_iommu_free_deferred(&root->rcu);
-
-	return true;
-}
-
-/* Publish a copy of slot @s's leaf without range @i; false without memory. */
-static bool leaf_drop_range(struct mm_iommu_root *root, unsigned long s,
-			    unsigned long i)
-{
-	struct mm_iommu_leaf *leaf = root->slot[s].leaf;
-	struct mm_iommu_leaf *copy = leaf_alloc();
-	unsigned long k;
-
-	if (!copy)
-		return false;
-
-	copy->nr_ranges = 0;
-	for (k = 0; k < leaf->nr_ranges; k++) {
-		if (k != i && !range_is_removed(leaf, k))
-			leaf_append(copy, leaf->start[k], leaf->end[k],
-				    leaf->item[k]);
-	}
-
-	/* Readers depend on the address that they load. */
-	smp_store_release(&root->slot[s].leaf, copy);
-	mm_iommu_free_deferred(&leaf->rcu);
-
-	return true;
 }
 
 /**
@@ -394,7 +439,8 @@ static bool leaf_drop_range(struct mm_iommu_root *root, unsigned long s,
  *
  * Readers that are under way may still find the item.
  *
- * Context: May sleep. Writers are excluded. Cannot fail.
+ * Context: Any but real mode. Writers are excluded. Takes no memory, cannot
+ *	    fail.
  */
 void mm_iommu_index_remove(struct mm_iommu_index *index, unsigned long start)
 {
@@ -402,15 +448,10 @@ void mm_iommu_index_remove(struct mm_iommu_index *index, unsigned long start)
 	unsigned long s = slot_of(root, start);
 	struct mm_iommu_leaf *leaf = root->slot[s].leaf;
 	long i = last_not_above(leaf->start, leaf->nr_ranges, start);
-	bool done;
 
-	if (nr_live_ranges(leaf) == 1)
-		done = root_drop_slot(index, s);
-	else
-		done = leaf_drop_range(root, s, i);
-
-	if (!done)
-		WRITE_ONCE(leaf->end[i], leaf->start[i]);
+	WRITE_ONCE(leaf->end[i], leaf->start[i]);
+	if (!--leaf->nr_live)
+		drop_leaf(index, group_of(root, s));
 }
 
 /**
@@ -418,24 +459,26 @@ void mm_iommu_index_remove(struct mm_iommu_index *index, unsigned long start)
  * @index: the index
  * @addr: any address
  *
- * Context: Writers are excluded.
+ * Ranges that come or go meanwhile may be missed or not.
+ *
+ * Context: Any; lock-free. As mm_iommu_index_find().
  * Return: the item, NULL when no range begins at @addr or behind.
  */
 void *mm_iommu_index_next(const struct mm_iommu_index *index,
 			  unsigned long addr)
 {
-	const struct mm_iommu_root *root = index->root;
+	const struct mm_iommu_root *root = READ_ONCE(index->root);
+	const struct mm_iommu_leaf *leaf, *last = NULL;
 	unsigned long s, i;
 
 	if (!root)
 		return NULL;
 
-	for (s = slot_of(root, addr); s < root->nr_slots; s++) {
-		const struct mm_iommu_leaf *leaf = root->slot[s].leaf;
-
-		for (i = 0; i < leaf->nr_ranges; i++) {
+	for (s = slot_of(root, addr); s < root->nr_slots; s++, last = leaf) {
+		leaf = READ_ONCE(root->slot[s].leaf);
+		for (i = 0; leaf != last && i < leaf->nr_ranges; i++) {
 			if (leaf->start[i] >= addr && !range_is_removed(leaf, i))
-				return leaf->item[i];
+				return READ_ONCE(leaf->item[i]);
 		}
 	}
 
@@ -443,8 +486,8 @@ void *mm_iommu_index_next(const struct mm_iommu_index *index,
 }
 
 /**
- * mm_iommu_index_destroy - free what removals without memory left behind
- * @index: the index, with no range in it
+ * mm_iommu_index_destroy - free an index
+ * @index: the index; items that are in there are the caller's
  *
  * Context: Any. No reader, no writer.
  */
@@ -455,7 +498,7 @@ void mm_iommu_index_destroy(struct mm_iommu_index *index)
 	if (!index->root)
 		return;
 
-	for (s = 0; s < index->root->nr_slots; s++)
+	for (s = 0; s < index->root->nr_slots; s = group_of(index->root, s).end)
 		kfree(index->root->slot[s].leaf);
 	kfree(index->root);
 	index->root = NULL;

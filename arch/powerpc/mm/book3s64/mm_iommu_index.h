@@ -18,16 +18,19 @@
  * struct mm_iommu_leaf - ranges of one stretch of the address space
  * @rcu: for freeing behind the readers; first, so that it is the object
  * @nr_ranges: how many of the arrays' elements are used
+ * @nr_live: how many of these ranges were not removed; under the writer's lock
+ * @from: where the stretch begins: the start of the first slot that has the leaf
  * @start: first byte of each range, ascending
  * @end: byte after each range; equal to @start in a range that was removed
- *	 while there was no memory for a copy of the leaf
  * @item: what a lookup in the range returns
  *
- * Never changes once published, but for @end as said above.
+ * Once published only @end changes, as said above, @nr_live, and @from to 0.
  */
 struct mm_iommu_leaf {
 	struct rcu_head rcu;
-	unsigned long nr_ranges;
+	unsigned int nr_ranges;
+	unsigned int nr_live;
+	unsigned long from;
 	unsigned long start[MM_IOMMU_LEAF_RANGES];
 	unsigned long end[MM_IOMMU_LEAF_RANGES];
 	void *item[MM_IOMMU_LEAF_RANGES];
@@ -36,8 +39,9 @@ struct mm_iommu_leaf {
 /**
  * struct mm_iommu_slot - one leaf and where it begins
  * @start: ranges from here to the next slot's start begin in this leaf; the
- *	   last one may end beyond
- * @leaf: replaced as a whole, under the writer's lock
+ *	   last one may end beyond. Ascending; 0 in the first slot
+ * @leaf: replaced as a whole, under the writer's lock. Adjacent slots may share
+ *	  one
  */
 struct mm_iommu_slot {
 	unsigned long start;
@@ -48,7 +52,7 @@ struct mm_iommu_slot {
  * struct mm_iommu_root - the leaves in ascending order
  * @rcu: for freeing behind the readers; first, so that it is the object
  * @nr_slots: elements of @slot
- * @slot: the leaves; the first one begins at address 0
+ * @slot: the leaves
  */
 struct mm_iommu_root {
 	struct rcu_head rcu;

@@ -214,12 +214,79 @@ static void index_finds_across_leaves(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, index->root);
 }
 
+/* How many leaves the slots have. */
+static unsigned long nr_leaves(const struct mm_iommu_index *index)
+{
+	unsigned long s, nr = 0;
+
+	for (s = 0; index->root && s < index->root->nr_slots; s++)
+		nr += !s || index->root->slot[s].leaf !=
+			    index->root->slot[s - 1].leaf;
+
+	return nr;
+}
+
+/*
+ * All regions but a few go, from either end or all over the place: there are no
+ * more leaves than ranges, what is left is found, and the next leaf that splits
+ * leaves no slots behind.
+ */
+static void index_shrinks_by_itself(struct kunit *test)
+{
+	static const unsigned long strides[] = { 1, 65535, 997 };
+	const unsigned long nr = 65536, left = 5;
+	struct mm_iommu_index *index = test->priv;
+	unsigned long i, k, addr;
+
+	for (k = 0; k < ARRAY_SIZE(strides); k++) {
+		for (i = 0; i < nr; i++) {
+			addr = i * CELL_BYTES;
+			KUNIT_ASSERT_EQ(test, 0,
+					mm_iommu_index_insert(index, addr,
+							      addr + CELL_BYTES,
+							      item_of(addr)));
+		}
+		KUNIT_EXPECT_GE(test, nr_leaves(index),
+				nr / MM_IOMMU_LEAF_RANGES);
+
+		for (i = 0; i < nr - left; i++)
+			mm_iommu_index_remove(index, i * strides[k] % nr *
+						     CELL_BYTES);
+		KUNIT_EXPECT_LE(test, nr_leaves(index), left);
+		for (i = 0; i < nr; i++) {
+			bool gone = i < nr - left;
+			void *found;
+
+			addr = i * strides[k] % nr * CELL_BYTES;
+			found = mm_iommu_index_find(index, addr);
+			KUNIT_ASSERT_PTR_EQ(test, found,
+					    gone ? NULL : item_of(addr));
+		}
+
+		for (i = nr; i < nr + 2 * MM_IOMMU_LEAF_RANGES; i++) {
+			addr = i * CELL_BYTES;
+			KUNIT_ASSERT_EQ(test, 0,
+					mm_iommu_index_insert(index, addr,
+							      addr + CELL_BYTES,
+							      item_of(addr)));
+		}
+		KUNIT_EXPECT_EQ(test, nr_leaves(index), index->root->nr_slots);
+		for (i = nr; i < nr + 2 * MM_IOMMU_LEAF_RANGES; i++)
+			mm_iommu_index_remove(index, i * CELL_BYTES);
+		for (i = nr - left; i < nr; i++)
+			mm_iommu_index_remove(index, i * strides[k] % nr *
+						     CELL_BYTES);
+		KUNIT_ASSERT_NULL(test, index->root);
+	}
+}
+
 static struct kunit_case index_test_cases[] = {
 	KUNIT_CASE(index_is_empty_at_first),
 	KUNIT_CASE(index_finds_both_ends),
 	KUNIT_CASE(index_grows_and_shrinks),
 	KUNIT_CASE(index_finds_across_leaves),
 	KUNIT_CASE(index_agrees_with_a_model),
+	KUNIT_CASE(index_shrinks_by_itself),
 	{}
 };
 
