@@ -395,13 +395,15 @@ static int change_dma(struct tce_container *c, const struct dma_change *d)
 	if (!pending && may_change_entries(c))
 		ret = change_entries(c, d);
 	up_read(&c->windows);
-	if (!pending)
-		return ret;
 
-	down_write(&c->windows);
-	if (may_change_entries(c))
-		ret = change_entries_first(c, d);
-	up_write(&c->windows);
+	if (pending) {
+		down_write(&c->windows);
+		if (may_change_entries(c))
+			ret = change_entries_first(c, d);
+		up_write(&c->windows);
+	}
+	/* What only these entries kept, if a container has left it. */
+	mm_iommu_reap(c->mm);
 
 	return ret;
 }
@@ -556,7 +558,8 @@ static long ioctl_register_memory(struct tce_container *c, void __user *arg)
 			return ret;
 	}
 
-	mutex_lock(&c->memory);
+	if (mutex_lock_killable(&c->memory))
+		return -EINTR;
 	ret = register_memory(c, param.vaddr, param.size);
 	mutex_unlock(&c->memory);
 	if (ret)
@@ -583,7 +586,8 @@ static long ioctl_unregister_memory(struct tce_container *c, void __user *arg)
 	if (ret)
 		return ret;
 
-	mutex_lock(&c->memory);
+	if (mutex_lock_killable(&c->memory))
+		return -EINTR;
 	ret = unregister_memory(c, param.vaddr, param.size);
 	mutex_unlock(&c->memory);
 

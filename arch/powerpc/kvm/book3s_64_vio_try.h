@@ -119,7 +119,8 @@ static inline bool liobn_read_list(const struct kvmppc_liobn *l,
  * struct liobn_run - memory of one region in one memslot
  * @gpa: guest address where it begins
  * @bytes: of what pages of the LIOBN can begin at, and TCE_PERM_MASK
- * @page: physical address of each page; NULL if they are contiguous
+ * @page: a word of each page, see mm_iommu_word_hpa(); NULL if they are
+ *	  contiguous
  * @ua: what makes a userspace address of an entry of a list
  * @hpa: without @page, what makes a TCE of it
  */
@@ -201,8 +202,9 @@ static inline bool liobn_hold_list(const struct kvmppc_liobn *l,
 		here |= tce;
 		ua[i] = tce + run.ua;
 		hw_tce[i] = run.page ?
-			    run.page[(tce - run.gpa) >> PAGE_SHIFT] +
-			    offset_in_page(tce) : tce + run.hpa;
+			    mm_iommu_word_hpa(run.page[(tce - run.gpa) >>
+						       PAGE_SHIFT], tce) :
+			    tce + run.hpa;
 	}
 	walk.perm |= here;
 	bits |= here;

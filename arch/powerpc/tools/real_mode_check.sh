@@ -26,12 +26,13 @@ tce_try_one tce_try_unmap try_list"
 external="memset __memset64 memset64 memcpy memcmp debug_lockdep_rcu_enabled"
 
 # Calls that are in there, but that real mode does not come by: tce/view.c frees
-# an array only if it was given a place to leave another.
+# an array only if it was given a place to leave another, and mm_iommu_dropped()
+# asks the MSR where it is.
 exempt="tce_chunk_map:kfree tce_chunk_unmap:kfree give_back:kfree
-dense_map:kfree dense_unmap:kfree"
+dense_map:kfree dense_unmap:kfree mm_iommu_dropped:mm_iommu_reap_soon"
 
 objects="kvm/book3s_64_vio_hv.o kernel/tce/owner_rm.o kernel/tce/view.o
-mm/book3s64/mm_iommu.o mm/book3s64/mm_iommu_index.o
+mm/book3s64/mm_iommu_translate.o mm/book3s64/mm_iommu_index.o
 platforms/powernv/pci-ioda-tce.o platforms/powernv/pci-ioda-dma.o"
 
 for o in $objects; do

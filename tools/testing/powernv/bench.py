@@ -206,11 +206,19 @@ def why_two_levels(rows):
         f'{number(rows["mem_sparse_1t/3"][0])}'
 
 
+def why_unpin(row):
+    """unpin_user_page_range_dirty_lock() is called once for 1024 pages."""
+    return lambda rows: f'{rows[row][0] * 32:,.0f} for each page of 2 MiB, ' \
+        'which the base takes to unpin it'
+
+
 FIGURES = {'best_sparse': best_sparse, 'uncharged': uncharged}
 LIMITS = {'a_run_of_4': a_run_of_4}
 REASONS = {'why_one_map': why_one('one_map'),
            'why_one_unmap': why_one('one_unmap'),
-           'why_put': why_put, 'why_two_levels': why_two_levels}
+           'why_put': why_put, 'why_unpin_2m': why_unpin('unregister_2m'),
+           'why_unpin_thp': why_unpin('unregister_thp'),
+           'why_two_levels': why_two_levels}
 
 
 def read_lines():

@@ -9,10 +9,14 @@
 
 #include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/workqueue.h>
 
+#include <asm/cputable.h>
 #include <asm/mm_iommu.h>
+#include <asm/reg.h>
 
 #include "fuzz.h"
 
@@ -37,6 +41,7 @@ struct region {
 };
 
 unsigned int fuzz_page_shift = 12;
+bool fuzz_arch_300;
 
 static struct page frames[NR_FRAMES];
 static u32 process[NR_PAGES];
@@ -46,6 +51,17 @@ static unsigned long charged, limit, pinned;
 /* Pages that were unpinned as dirty, and that had to be */
 static unsigned long dirtied, to_be_dirtied;
 static bool mmap_lock_held;
+/* What is queued, if anything is. */
+static struct delayed_work *queued;
+/* Entries are uncounted in real mode; that is just being done. */
+static bool real_mode, in_real_mode;
+/* How often it may be asked before there is a fatal signal; 0: there is none */
+static unsigned int kill_in;
+/* Whether there is one, since pages were pinned. */
+static bool asked;
+/* Of the region that is being registered: bytes before, and its runs so far */
+static unsigned long bytes_before, runs_so_far;
+static const struct page *last_pinned;
 
 /* The world that registered memory is in */
 
@@ -96,6 +112,31 @@ int account_locked_vm(struct mm_struct *mm, unsigned long pages, bool inc)
 	return 0;
 }
 
+bool fatal_signal_pending(void *task)
+{
+	asked = true;
+	if (kill_in > 1)
+		kill_in--;
+
+	return kill_in == 1;
+}
+
+unsigned long mfmsr(void)
+{
+	return in_real_mode ? 0 : MSR_DR;
+}
+
+bool mod_delayed_work(void *wq, struct delayed_work *dwork, unsigned long delay)
+{
+	bool was_pending = dwork->pending;
+
+	require(!in_real_mode && (!queued || queued == dwork));
+	dwork->pending = true;
+	queued = dwork;
+
+	return was_pending;
+}
+
 struct page *pfn_to_page(unsigned long pfn)
 {
 	require(pfn < NR_FRAMES);
@@ -117,6 +158,11 @@ int pin_user_pages_fast(unsigned long start, int nr_pages,
 	require(nr_pages > 0);
 	require(gup_flags == (FOLL_WRITE | FOLL_LONGTERM));
 	require(charged >= pinned + nr_pages);
+	require(asked && kill_in != 1);
+	asked = false;
+	/* Not more than what is pinned needs, a block and what it is read from. */
+	require(world.nr_bytes - bytes_before <=
+		16 * runs_so_far + 2 * 8 * MM_IOMMU_BLOCK_WORDS + 8192);
 
 	/* Not always all at once. */
 	nr_pages = min(nr_pages, 3000);
@@ -126,9 +172,19 @@ int pin_user_pages_fast(unsigned long start, int nr_pages,
 		pages[i] = pfn_to_page(process[page]);
 		pages[i]->pins++;
 		pinned++;
+		runs_so_far += !last_pinned || pages[i] != last_pinned + 1;
+		last_pinned = pages[i];
 	}
 
 	return i ?: -EFAULT;
+}
+
+void unpin_user_pages(struct page **pages, unsigned long nr_pages)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr_pages; i++)
+		unpin_user_page_range_dirty_lock(pages[i], 1, false);
 }
 
 void unpin_user_page_range_dirty_lock(struct page *page, unsigned long nr_pages,
@@ -195,9 +251,7 @@ static void check_next(unsigned long page)
 		}
 	}
 
-	mm_iommu_lock(mm.context.mm_iommu);
 	found = mm_iommu_next(mm.context.mm_iommu, address(page));
-	mm_iommu_unlock(mm.context.mm_iommu);
 	require(found == expected);
 }
 
@@ -255,10 +309,12 @@ static bool is_right(int ret, unsigned long first, unsigned long nr,
 		return ret == -EINVAL;
 	if (model_overlaps(first, nr))
 		return ret == -EINVAL;
+	if (nr > limit - charged)
+		return ret == -ENOMEM;
+	if (ret == -EINTR)
+		return kill_in == 1;
 	if (!model_accessible(first, nr, NO_VMA))
 		return ret == -EFAULT;
-	if (nr > limit - charged && ret)
-		return ret == -ENOMEM;
 	if (failed)
 		return ret == -ENOMEM || ret == -EFAULT || !ret;
 	if (!model_accessible(first, nr, NO_ACCESS))
@@ -292,6 +348,9 @@ static void do_register(struct input *in)
 		return;
 	}
 
+	bytes_before = world.nr_bytes;
+	runs_so_far = 0;
+	last_pinned = NULL;
 	ret = mm_iommu_register(mm.context.mm_iommu, address(first), nr,
 				&region);
 	/* Of no pages it does nothing at all. */
@@ -302,13 +361,16 @@ static void do_register(struct input *in)
 	if (slot && slot->first == first && slot->nr == nr) {
 		require(!ret && region == slot->region);
 		slot->refs++;
+		kill_in = 0;
 		return check_charge();
 	}
 
 	if (ret) {
 		require(is_right(ret, first, nr, world.nr_failed > was));
+		kill_in = 0;
 		return check_charge();
 	}
+	kill_in = 0;
 
 	require(!model_overlaps(first, nr) && nr && first + nr <= NR_PAGES);
 	for (i = 0; i < NR_REGIONS && model[i].region; i++)
@@ -334,28 +396,60 @@ static void do_register(struct input *in)
 	check_find(first + nr, 0);
 }
 
+/* Giving up takes no memory. */
 static void do_unregister(struct region *slot)
 {
+	unsigned long was = world.nr_asked;
 	bool last = slot->refs == 1;
 	int ret;
 
 	if (!slot->refs)
 		return;
 	ret = mm_iommu_unregister(slot->region);
+	require(world.nr_asked == was);
 	require(ret == (last && slot->entries ? -EBUSY : 0));
 	if (!ret && !--slot->refs)
 		forget(slot);
 	check_charge();
 }
 
+/* What idles has somebody who looks after it, unless nobody can reach it. */
+static void check_idle(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_REGIONS; i++)
+		require(!model[i].region || model[i].refs || queued ||
+			(fuzz_arch_300 && model[i].entries));
+	require(mm.mm_count == 1 + !!queued);
+}
+
 static void do_let_go(struct region *slot)
 {
+	unsigned long was = world.nr_asked;
+
 	if (!slot->refs)
 		return;
 	mm_iommu_let_go(slot->region);
+	require(world.nr_asked == was);
 	if (!--slot->refs && !slot->entries)
 		forget(slot);
 	check_charge();
+	check_idle();
+}
+
+static void do_work(void)
+{
+	struct delayed_work *dwork = queued;
+
+	if (!dwork)
+		return;
+	queued = NULL;
+	dwork->pending = false;
+	dwork->work.func(&dwork->work);
+	model_reap();
+	check_charge();
+	check_idle();
 }
 
 static void do_reap(void)
@@ -374,8 +468,12 @@ static void do_hold(struct region *slot, unsigned long nr)
 static void do_drop(struct region *slot, unsigned long nr)
 {
 	nr = min(nr, slot->entries);
+	require(mm_iommu_entries(slot->region) == slot->entries);
+	in_real_mode = real_mode && !fuzz_arch_300;
 	mm_iommu_drop(slot->region, nr);
+	in_real_mode = false;
 	slot->entries -= nr;
+	check_idle();
 }
 
 /* Physical address of a byte of the region. */
@@ -559,10 +657,17 @@ static void one_step(struct input *in)
 		limit = max(limit, charged);
 		return;
 	case 5:
-		world.fail_in = take(in, 1) % 16;
+		what = take(in, 1);
+		if (what & 0x80)
+			kill_in = 1 + (what & 7);
+		else
+			world.fail_in = what % 16;
 		return;
 	case 6:
-		return do_reap();
+		what = take(in, 1) % 4;
+		if (what & 2)
+			real_mode = what & 1;
+		return what ? do_work() : do_reap();
 	case 7:
 		grace_period();
 		return check_find(take_below(in, NR_PAGES), take(in, 2) %
@@ -605,12 +710,18 @@ void fuzz_one(struct input *in)
 {
 	unsigned int i, steps = 0;
 
-	fuzz_page_shift = take(in, 1) & 1 ? 16 : 12;
+	i = take(in, 1);
+	fuzz_page_shift = i & 1 ? 16 : 12;
+	fuzz_arch_300 = i & 2;
 	limit = NR_FRAMES;
 	charged = 0;
 	pinned = 0;
 	dirtied = 0;
 	to_be_dirtied = 0;
+	queued = NULL;
+	real_mode = false;
+	kill_in = 0;
+	mm.mm_count = 1;
 	for (i = 0; i < NR_PAGES; i++)
 		process[i] = 0x400 + i;
 	for (i = 0; i < NR_REGIONS; i++)
@@ -627,7 +738,10 @@ void fuzz_one(struct input *in)
 
 	for (i = 0; i < NR_REGIONS; i++)
 		end_region(&model[i]);
+	real_mode = false;
 	do_reap();
+	do_work();
+	require(!queued);
 	for (i = 0; i < NR_REGIONS; i++)
 		require(!model[i].region);
 	require(!charged && !pinned && dirtied == to_be_dirtied);

@@ -34,7 +34,8 @@ struct tce_run {
  * struct mm_iommu_run - memory of a region that can be translated without it
  * @ua: userspace address of the first byte, page aligned
  * @bytes: how many
- * @page: physical address of each page; NULL if they are contiguous
+ * @page: a word of each page, see mm_iommu_word_hpa(); NULL if the pages are
+ *	  contiguous
  * @hpa: without @page, physical address of the first byte
  * @word: where it is kept, see struct mm_iommu_region
  * @last: the last run behind it that mm_iommu_run_ahead() may look at
@@ -54,15 +55,17 @@ struct mm_iommu_run {
  * @registry: where it is registered
  * @ua: userspace address of the first byte, page aligned
  * @nr_pages: pages of PAGE_SIZE
- * @entries: IOMMU entries that point here; MM_IOMMU_GONE when there can never
- *	     be one again
+ * @entries: IOMMU entries that point here, plus MM_IOMMU_IDLE while @refs is
+ *	     0; MM_IOMMU_GONE when there can never be one again
  * @written: a device was allowed to write, so the pages get dirty
  * @refs: containers that registered it; under the registry's lock
- * @idle: in the registry's list while @refs is 0, @entries is not
+ * @idle: in the registry's list while @refs is 0
  * @nr_runs: physically contiguous runs; 0 in the dense form
  * @blocks: words, in blocks of MM_IOMMU_BLOCK_WORDS. Dense: word i is the
- *	    physical address of page i. Runs: word 2 i is the first page of
- *	    run i, word 2 i + 1 its physical address
+ *	    physical address of page i, and, in the bits below PAGE_SHIFT, the
+ *	    largest order so that 2^order pages from there on are contiguous.
+ *	    Runs: word 2 i is the first page of run i, word 2 i + 1 its physical
+ *	    address
  *
  * @seen: entries that point here, as tce/check.c finds them
  *
@@ -85,7 +88,9 @@ struct mm_iommu_region {
 #endif
 };
 
+/* Values of @entries below 0: no count comes near them. */
 #define MM_IOMMU_GONE		S64_MIN
+#define MM_IOMMU_IDLE		(S64_MIN / 2)
 #define MM_IOMMU_BLOCK_SHIFT	13
 #define MM_IOMMU_BLOCK_WORDS	BIT(MM_IOMMU_BLOCK_SHIFT)
 
@@ -100,6 +105,7 @@ int mm_iommu_register(struct mm_iommu *registry, unsigned long ua,
 int mm_iommu_unregister(struct mm_iommu_region *region);
 void mm_iommu_let_go(struct mm_iommu_region *region);
 void mm_iommu_reap(struct mm_struct *mm);
+void mm_iommu_dropped(struct mm_iommu *registry, s64 entries);
 struct mm_iommu_region *mm_iommu_find(const struct mm_iommu *registry,
 				      unsigned long ua);
 long mm_iommu_translate(const struct mm_iommu_region *region, unsigned long ua,
@@ -112,10 +118,10 @@ void mm_iommu_find_run(const struct mm_iommu_region *region, unsigned long ua,
 void mm_iommu_destroy(struct mm_struct *mm);
 
 /* For those who look on: tce/check.c and tce/debugfs.c. */
+struct mm_iommu_region *mm_iommu_next(const struct mm_iommu *registry,
+				      unsigned long ua);
 void mm_iommu_lock(struct mm_iommu *registry);
 void mm_iommu_unlock(struct mm_iommu *registry);
-struct mm_iommu_region *mm_iommu_next(struct mm_iommu *registry,
-				      unsigned long ua);
 struct mm_iommu *mm_iommu_next_registry(struct mm_iommu *registry);
 
 /**
@@ -131,6 +137,38 @@ static inline unsigned long mm_iommu_end(const struct mm_iommu_region *region)
 }
 
 /**
+ * mm_iommu_entries - how many IOMMU entries point into a region
+ * @region: the region
+ *
+ * Context: Any, real mode included; lock-free.
+ * Return: how many are counted at the moment.
+ */
+static inline s64 mm_iommu_entries(const struct mm_iommu_region *region)
+{
+	s64 entries = atomic64_read(&region->entries);
+
+	if (entries >= 0)
+		return entries;
+
+	return entries == MM_IOMMU_GONE ? 0 : entries - MM_IOMMU_IDLE;
+}
+
+/**
+ * mm_iommu_word_hpa - the physical address of a byte of a page
+ * @word: word of the page, of a region in the dense form
+ * @ua: address of the byte, of which only the bits below PAGE_SHIFT count
+ *
+ * Context: Any, real mode included.
+ * Return: the physical address.
+ */
+static __always_inline unsigned long mm_iommu_word_hpa(u64 word,
+						       unsigned long ua)
+{
+	/* One instruction. */
+	return (word & PAGE_MASK) | (ua & ~PAGE_MASK);
+}
+
+/**
  * mm_iommu_run_hpa - the physical address of a byte
  * @run: a run
  * @ua: userspace address of a byte of it
@@ -143,8 +181,8 @@ static __always_inline unsigned long
 mm_iommu_run_hpa(const struct mm_iommu_run *run, unsigned long ua)
 {
 	if (run->page)
-		return run->page[(ua - run->ua) >> PAGE_SHIFT] +
-		       (ua & ~PAGE_MASK);
+		return mm_iommu_word_hpa(run->page[(ua - run->ua) >> PAGE_SHIFT],
+					 ua);
 
 	return run->hpa + ua - run->ua;
 }
@@ -216,13 +254,20 @@ static inline bool mm_iommu_hold(struct mm_iommu_region *region,
  * @nr_entries: how many, of those that were counted
  *
  * The region may be unpinned from here on: invariant 3, clear and kill first.
+ * The registry lives as long as the owner of the entries, which keeps the mm.
  *
  * Context: Any, real mode included; lock-free.
  */
 static inline void mm_iommu_drop(struct mm_iommu_region *region,
 				 unsigned long nr_entries)
 {
-	atomic64_sub_return_release(nr_entries, &region->entries);
+	struct mm_iommu *registry = region->registry;
+	s64 entries;
+
+	/* The cmpxchg of try_give_up() comes after what was before this. */
+	entries = atomic64_sub_return_release(nr_entries, &region->entries);
+	if (unlikely(entries < 0))
+		mm_iommu_dropped(registry, entries);
 }
 
 /* Wait for all that real mode may be doing with what it has found. */

@@ -352,7 +352,7 @@ static void check_counts(struct tce_check *c, struct mm_iommu *registry)
 
 	for (region = mm_iommu_next(registry, 0); region;
 	     region = mm_iommu_next(registry, mm_iommu_end(region))) {
-		s64 counted = atomic64_read(&region->entries);
+		s64 counted = mm_iommu_entries(region);
 
 		c->regions++;
 		if (counted != region->seen)

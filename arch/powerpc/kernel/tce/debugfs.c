@@ -10,15 +10,17 @@
  * word a page. All numbers are decimal, but for addresses.
  *
  * The file is there as long as the owner is: removing it waits for those who
- * read it. They take the registry's lock, which is not held there; nor do they
+ * read it. They take no lock, so nobody waits for them for long; nor do they
  * enter the gate of tce/check.c, so what is shown may change meanwhile.
  */
 
 #include <linux/atomic.h>
+#include <linux/cleanup.h>
 #include <linux/debugfs.h>
 #include <linux/init.h>
 #include <linux/kernel.h>
 #include <linux/mm.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
 
@@ -76,55 +78,65 @@ static void show_region(struct seq_file *m,
 {
 	seq_printf(m, "region 0x%lx %lu %lld %u %lu\n", region->ua,
 		   region->nr_pages << PAGE_SHIFT,
-		   atomic64_read(&region->entries), region->refs,
+		   mm_iommu_entries(region), READ_ONCE(region->refs),
 		   region->nr_runs);
 }
 
-/* Positions: 0 is the window, others the page after which to look, plus 1. */
+/*
+ * Positions: 0 is the window, others the page where a region begins, plus 1. Go
+ * to the first region from *@pos on.
+ */
+static loff_t *go_to_region(struct iommu_table *tbl, loff_t *pos)
+{
+	const struct mm_iommu *registry = tbl->it_owner->registry;
+	const struct mm_iommu_region *region;
+
+	if (!registry)
+		return NULL;
+
+	guard(rcu)();
+	region = mm_iommu_next(registry, (*pos - 1) << PAGE_SHIFT);
+	if (!region)
+		return NULL;
+	*pos = (region->ua >> PAGE_SHIFT) + 1;
+
+	return pos;
+}
+
 static void *table_start(struct seq_file *m, loff_t *pos)
 {
-	struct mm_iommu *registry;
-	struct iommu_table *tbl = m->private;
-
-	registry = tbl->it_owner->registry;
-	if (registry)
-		mm_iommu_lock(registry);
-	if (!*pos)
-		return SEQ_START_TOKEN;
-
-	return registry ? mm_iommu_next(registry, (*pos - 1) << PAGE_SHIFT) :
-			  NULL;
+	return *pos ? go_to_region(m->private, pos) : pos;
 }
 
 static void *table_next(struct seq_file *m, void *v, loff_t *pos)
 {
-	struct iommu_table *tbl = m->private;
-	struct mm_iommu_region *region = v;
-	unsigned long ua = 0;
+	++*pos;
 
-	if (v != SEQ_START_TOKEN)
-		ua = mm_iommu_end(region);
-	*pos = (ua >> PAGE_SHIFT) + 1;
-	if (!tbl->it_owner->registry)
-		return NULL;
-
-	return mm_iommu_next(tbl->it_owner->registry, ua);
+	return go_to_region(m->private, pos);
 }
 
 static void table_stop(struct seq_file *m, void *v)
 {
-	struct iommu_table *tbl = m->private;
-
-	if (tbl->it_owner->registry)
-		mm_iommu_unlock(tbl->it_owner->registry);
 }
 
 static int table_show(struct seq_file *m, void *v)
 {
-	if (v == SEQ_START_TOKEN)
-		show_window(m, m->private);
-	else
-		show_region(m, v);
+	struct iommu_table *tbl = m->private;
+	const struct mm_iommu_region *region;
+	unsigned long ua;
+	loff_t *pos = v;
+
+	if (!*pos) {
+		show_window(m, tbl);
+		return 0;
+	}
+
+	/* It may have gone since. */
+	guard(rcu)();
+	ua = (*pos - 1) << PAGE_SHIFT;
+	region = mm_iommu_find(tbl->it_owner->registry, ua);
+	if (region && region->ua == ua)
+		show_region(m, region);
 
 	return 0;
 }
@@ -161,7 +173,7 @@ void tce_debugfs_add(struct iommu_table *tbl)
  * tce_debugfs_del - show a table no more
  * @tbl: the table, which is about to lose its owner
  *
- * Context: May sleep; waits for those who read. Without the registry's lock.
+ * Context: May sleep; waits for those who read.
  */
 void tce_debugfs_del(struct iommu_table *tbl)
 {

@@ -12,60 +12,80 @@
  * count of entries to a value from which it cannot rise: from there on pages
  * can be unpinned, though lock-free readers may still hold the region. Only
  * a container that dies lets the last reference go with entries left (those of
- * another container of the process); such a region idles, charged and pinned,
- * until a later call finds it without entries.
+ * another container of the process, or of a hypercall that is under way). Such
+ * a region idles, charged and pinned. Its count has a flag, so that whoever
+ * uncounts the last entry sees that it was the last, and has the region given
+ * up.
+ *
+ * Memory is pinned and unpinned without a lock of the registry. Calls whose
+ * ranges overlap register one after the other, in the order in which they came.
+ * A region that is given up is gone from the index before it is unpinned; the
+ * same range can be registered again meanwhile, which is charged by itself.
  *
  * Physical addresses are kept as runs of contiguous memory, 16 bytes a run,
  * or, where that would take more, as one word a page. Both lie in blocks of
- * 64 KiB of linear mapped memory, for real mode reads them.
+ * 64 KiB of linear mapped memory, because real mode reads them.
  *
  * Memory is pinned for as long as it is registered, and keeps its pages
  * whatever the process does to its mappings.
  */
 
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/srcu.h>
+#include <linux/string.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
 
+#include <asm/cputable.h>
 #include <asm/mm_iommu.h>
 #include <asm/mmu_context.h>
 #include <asm/trace_spapr_tce.h>
 
 #include "mm_iommu_index.h"
+#include "mm_iommu_private.h"
 
 /*
- * Pages that are pinned, with interrupts off, or unpinned, or looked at, before
- * others may run.
+ * Pages that are pinned, with interrupts off, or unpinned, or mappings that are
+ * looked at, before others may run and a signal is seen.
  */
 #define PIN_PAGES	512UL
 #define UNPIN_PAGES	1024UL
-#define LOOK_PAGES	8192UL
+#define LOOK_MAPPINGS	256U
+
+/* Regions of so many pages are pinned by way of the stack. */
+#define FEW_PAGES	32UL
+
+/*
+ * When regions are given up that an ioctl has not given up by itself, and how
+ * often those are looked at that real mode may have uncounted.
+ */
+#define REAP_DELAY	(HZ / 10)
+#define REAP_INTERVAL	HZ
 
 /**
- * struct mm_iommu - the registered memory of one mm
- * @mm: the mm; it owns this structure
- * @lock: serialises everything but lookups and counts. Nests outside mmap_lock
- * @index: the regions by userspace address
- * @idle: regions without a reference that still have entries
- * @all: in the list of all registries
+ * struct pinning - a call that registers a range
+ * @next: in the registry's list
+ * @ua: userspace address of the first byte
+ * @end: that of the byte after it
  */
-struct mm_iommu {
-	struct mm_struct *mm;
-	struct mutex lock; /* all but lookups and counts */
-	struct mm_iommu_index index;
-	struct list_head idle;
-#ifdef CONFIG_SPAPR_TCE_CHECK
-	struct list_head all;
-#endif
+struct pinning {
+	struct list_head next;
+	unsigned long ua;
+	unsigned long end;
 };
 
 /*
  * RCU does not watch a CPU that runs a guest, which is where real mode comes
- * from, so readers there use SRCU; a static one, for its per-cpu memory has to
- * be in the linear map.
+ * from, so readers there use SRCU: the thread that enters the guest does, in
+ * virtual mode. One domain for all, because what is freed behind it outlives
+ * the mm that it belonged to; static, because then there is always one.
  */
 DEFINE_SRCU(tce_real_mode_srcu);
 EXPORT_SYMBOL_GPL(tce_real_mode_srcu);
@@ -84,10 +104,10 @@ static void free_after_srcu(struct rcu_head *head)
  * tce_free_deferred - free an object behind all lock-free readers
  * @head: at the start of an object from kmalloc()
  *
- * Readers are in an RCU read-side section, or in real mode in one of
- * tce_real_mode_srcu.
+ * Readers are in an RCU read-side section, which any stretch without preemption
+ * is, or in real mode in one of tce_real_mode_srcu.
  *
- * Context: Any but real mode.
+ * Context: Any but real mode. Takes no memory.
  */
 void tce_free_deferred(struct rcu_head *head)
 {
@@ -98,9 +118,9 @@ void tce_free_deferred(struct rcu_head *head)
  * mm_iommu_free_deferred - free what was taken out of an index
  * @head: at the start of an object from kmalloc()
  *
- * For the index, which knows not how its readers are protected.
+ * For the index, which does not know how its readers are protected.
  *
- * Context: Any but real mode.
+ * Context: Any but real mode. Takes no memory.
  */
 void mm_iommu_free_deferred(struct rcu_head *head)
 {
@@ -127,32 +147,11 @@ static void list_registry(struct mm_iommu *registry) { }
 static void unlist_registry(struct mm_iommu *registry) { }
 #endif
 
-static u64 *word_ptr(const struct mm_iommu_region *region, unsigned long i)
-{
-	return &region->blocks[i >> MM_IOMMU_BLOCK_SHIFT]
-			      [i & (MM_IOMMU_BLOCK_WORDS - 1)];
-}
-
-static unsigned long nr_blocks(unsigned long nr_words)
-{
-	return DIV_ROUND_UP(nr_words, MM_IOMMU_BLOCK_WORDS);
-}
-
-static unsigned long words_in_block(unsigned long nr_words, unsigned long block)
-{
-	return min(MM_IOMMU_BLOCK_WORDS,
-		   nr_words - (block << MM_IOMMU_BLOCK_SHIFT));
-}
-
-static u64 **blocks_alloc_top(unsigned long nr_words)
-{
-	return kcalloc(nr_blocks(nr_words), sizeof(u64 *),
-		       GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-}
+/* Blocks of words */
 
 static size_t block_bytes(unsigned long nr_words, unsigned long block)
 {
-	return words_in_block(nr_words, block) * sizeof(u64);
+	return mm_iommu_words_in_block(nr_words, block) * sizeof(u64);
 }
 
 /* Slabs of objects of a page come by the half megabyte. */
@@ -172,54 +171,31 @@ static u64 *block_alloc(unsigned long nr_words, unsigned long block)
 	return kmalloc(bytes, gfp);
 }
 
-static void block_free(u64 **blocks, unsigned long nr_words,
-		       unsigned long block)
+static void block_free(u64 *words, unsigned long nr_words, unsigned long block)
 {
 	size_t bytes = block_bytes(nr_words, block);
 
-	if (block_is_pages(bytes) && blocks[block])
-		free_pages_exact(blocks[block], bytes);
+	if (block_is_pages(bytes) && words)
+		free_pages_exact(words, bytes);
 	else
-		kfree(blocks[block]);
+		kfree(words);
+}
+
+static u64 **blocks_alloc_top(unsigned long nr_words)
+{
+	return kcalloc(mm_iommu_nr_blocks(nr_words), sizeof(u64 *),
+		       GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 }
 
 static void blocks_free(u64 **blocks, unsigned long nr_words)
 {
 	unsigned long i;
 
-	for (i = 0; i < nr_blocks(nr_words); i++) {
-		block_free(blocks, nr_words, i);
+	for (i = 0; i < mm_iommu_nr_blocks(nr_words); i++) {
+		block_free(blocks[i], nr_words, i);
 		cond_resched();
 	}
 	kfree(blocks);
-}
-
-static u64 **blocks_alloc(unsigned long nr_words)
-{
-	u64 **blocks = blocks_alloc_top(nr_words);
-	unsigned long i;
-
-	for (i = 0; blocks && i < nr_blocks(nr_words); i++) {
-		blocks[i] = block_alloc(nr_words, i);
-		if (!blocks[i]) {
-			blocks_free(blocks, nr_words);
-			return NULL;
-		}
-	}
-
-	return blocks;
-}
-
-/* Pages of run @i of a region that is kept as runs. */
-static unsigned long run_pages(const struct mm_iommu_region *region,
-			       unsigned long i)
-{
-	unsigned long end = region->nr_pages;
-
-	if (i + 1 < region->nr_runs)
-		end = *word_ptr(region, 2 * (i + 1));
-
-	return end - *word_ptr(region, 2 * i);
 }
 
 static unsigned long nr_words(const struct mm_iommu_region *region)
@@ -227,157 +203,372 @@ static unsigned long nr_words(const struct mm_iommu_region *region)
 	return region->nr_runs ? 2 * region->nr_runs : region->nr_pages;
 }
 
+/* Unpinning */
+
+/**
+ * struct unpinning - pages that are given back
+ * @dirty: a device may have written to them
+ * @since: pages since others could run
+ */
+struct unpinning {
+	bool dirty;
+	unsigned long since;
+};
+
 /* A run may be all of memory, so in parts. */
-static void unpin(u64 hpa, unsigned long nr_pages, bool dirty)
+static void unpin(struct unpinning *u, u64 hpa, unsigned long nr_pages)
 {
 	while (nr_pages) {
-		unsigned long nr = min(nr_pages, UNPIN_PAGES);
+		unsigned long nr = min(nr_pages, UNPIN_PAGES - u->since);
 
 		unpin_user_page_range_dirty_lock(pfn_to_page(hpa >> PAGE_SHIFT),
-						 nr, dirty);
+						 nr, u->dirty);
 		hpa += nr << PAGE_SHIFT;
 		nr_pages -= nr;
-		cond_resched();
+		u->since += nr;
+		if (u->since == UNPIN_PAGES) {
+			u->since = 0;
+			cond_resched();
+		}
 	}
 }
 
-/* Give the first @nr_pages pages of a region back; the rest was never had. */
+/* Give the first @nr_pages pages of a region back, which the words say. */
 static void region_unpin(struct mm_iommu_region *region, unsigned long nr_pages)
 {
-	unsigned long i;
+	struct unpinning u = { .dirty = READ_ONCE(region->written) };
+	unsigned long i, nr;
 
 	if (!region->nr_runs) {
-		for (i = 0; i < nr_pages; i++)
-			unpin(*word_ptr(region, i), 1, region->written);
+		for (i = 0; i < nr_pages; i += nr) {
+			u64 word = *mm_iommu_word(region, i);
+
+			nr = 1UL << (word & ~PAGE_MASK);
+			unpin(&u, word & PAGE_MASK, nr);
+		}
 		return;
 	}
 
-	for (i = 0; i < region->nr_runs; i++)
-		unpin(*word_ptr(region, 2 * i + 1), run_pages(region, i),
-		      region->written);
+	for (i = 0; i < region->nr_runs; i++) {
+		nr = nr_pages - *mm_iommu_word(region, 2 * i);
+		if (i + 1 < region->nr_runs)
+			nr = mm_iommu_run_pages(region, i);
+		unpin(&u, *mm_iommu_word(region, 2 * i + 1), nr);
+	}
 }
 
+/* Pinning */
+
 /*
- * Is all of the range mapped? Asked before memory is taken in proportion to
- * its size, which only the mappings bound.
+ * Is all of the range mapped? Asked before pages are pinned that would have to
+ * be given back.
  */
-static bool range_is_mapped(struct mm_struct *mm, unsigned long start,
-			    unsigned long end)
+static int range_is_mapped(struct mm_struct *mm, unsigned long start,
+			   unsigned long end)
 {
 	unsigned long addr = start;
 	struct vm_area_struct *vma;
+	unsigned int left;
 
-	mmap_read_lock(mm);
 	while (addr < end) {
-		vma = find_vma(mm, addr);
-		if (!vma || vma->vm_start > addr)
-			break;
-		addr = vma->vm_end;
-	}
-	mmap_read_unlock(mm);
-
-	return addr >= end;
-}
-
-/*
- * Pin one block of pages, and turn what pinning gives, struct page pointers,
- * into physical addresses. Adds how many there are to @pinned, whatever comes.
- */
-static int region_pin_block(struct mm_iommu_region *region, unsigned long block,
-			    unsigned long *pinned)
-{
-	unsigned long nr = words_in_block(region->nr_pages, block);
-	unsigned long first = block << MM_IOMMU_BLOCK_SHIFT, done = 0, i;
-	u64 *words = block_alloc(region->nr_pages, block);
-	struct page **pages = (struct page **)words;
-	long ret = 0;
-
-	BUILD_BUG_ON(sizeof(struct page *) != sizeof(u64));
-
-	if (!words)
-		return -ENOMEM;
-	region->blocks[block] = words;
-
-	while (done < nr) {
-		ret = pin_user_pages_fast(region->ua +
-					  ((first + done) << PAGE_SHIFT),
-					  min(nr - done, PIN_PAGES),
-					  FOLL_WRITE | FOLL_LONGTERM,
-					  pages + done);
-		if (ret <= 0)
-			break;
-		done += ret;
-		cond_resched();
-	}
-
-	for (i = 0; i < done; i++)
-		words[i] = (u64)page_to_pfn(pages[i]) << PAGE_SHIFT;
-	*pinned += done;
-
-	if (done == nr)
-		return 0;
-
-	return ret ?: -EFAULT;
-}
-
-static int region_pin(struct mm_iommu_region *region)
-{
-	unsigned long done = 0;
-	int ret;
-
-	while (done < region->nr_pages) {
-		ret = region_pin_block(region, done >> MM_IOMMU_BLOCK_SHIFT,
-				       &done);
-		if (ret) {
-			region_unpin(region, done);
-			return ret;
+		mmap_read_lock(mm);
+		for (left = LOOK_MAPPINGS; addr < end && left; left--) {
+			vma = find_vma(mm, addr);
+			if (!vma || vma->vm_start > addr)
+				break;
+			addr = vma->vm_end;
 		}
+		mmap_read_unlock(mm);
+
+		if (addr < end && left)
+			return -EFAULT;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
 	}
 
 	return 0;
 }
 
-static bool run_goes_on(const struct mm_iommu_region *region, unsigned long i)
+/**
+ * struct pin - a region that is being pinned
+ * @region: the region. Its words say what is pinned but @nr_open pages; all its
+ *	    blocks are as large as those of a dense region
+ * @dense: it is kept as one word a page
+ * @next: its first page that is not pinned
+ * @open_hpa: physical address of the last run, which may go on
+ * @nr_open: pages of it
+ * @pages: what pinning gives
+ * @few: its place for regions of few pages
+ */
+struct pin {
+	struct mm_iommu_region *region;
+	bool dense;
+	unsigned long next;
+	u64 open_hpa;
+	unsigned long nr_open;
+	struct page **pages;
+	struct page *few[FEW_PAGES];
+};
+
+/* Have the block that a word is in. */
+static u64 *word_to_write(struct mm_iommu_region *region, unsigned long i)
 {
-	return *word_ptr(region, i) == *word_ptr(region, i - 1) + PAGE_SIZE;
+	u64 **block = &region->blocks[i >> MM_IOMMU_BLOCK_SHIFT];
+
+	if (!*block)
+		*block = block_alloc(region->nr_pages,
+				     i >> MM_IOMMU_BLOCK_SHIFT);
+
+	return *block ? *block + (i & (MM_IOMMU_BLOCK_WORDS - 1)) : NULL;
 }
 
-/* Change to the form of runs where that is smaller; without memory, stay. */
-static void region_compact(struct mm_iommu_region *region)
+/* Write words of contiguous pages from page @page on. */
+static int put_dense(struct mm_iommu_region *region, unsigned long page,
+		     u64 hpa, unsigned long nr)
 {
-	unsigned long nr_runs = 1, i, run = 0;
-	u64 **runs;
+	while (nr) {
+		u64 *word = word_to_write(region, page);
+		unsigned long here;
 
-	for (i = 1; i < region->nr_pages; i++) {
-		nr_runs += !run_goes_on(region, i);
-		if (!(i % LOOK_PAGES))
-			cond_resched();
+		if (!word)
+			return -ENOMEM;
+
+		here = MM_IOMMU_BLOCK_WORDS -
+		       (page & (MM_IOMMU_BLOCK_WORDS - 1));
+		here = min(here, nr);
+		page += here;
+		while (here--) {
+			*word++ = hpa | ilog2(nr--);
+			hpa += PAGE_SIZE;
+		}
+		cond_resched();
 	}
 
-	if (2 * nr_runs >= region->nr_pages)
-		return;
+	return 0;
+}
 
-	runs = blocks_alloc(2 * nr_runs);
-	if (!runs)
-		return;
+static int put_run(struct mm_iommu_region *region, unsigned long page, u64 hpa)
+{
+	u64 *word = word_to_write(region, 2 * region->nr_runs);
 
-	for (i = 0; i < region->nr_pages; i++) {
-		u64 *words;
+	if (!word)
+		return -ENOMEM;
 
-		if (!(i % LOOK_PAGES))
-			cond_resched();
-		if (i && run_goes_on(region, i))
-			continue;
-		words = runs[2 * run >> MM_IOMMU_BLOCK_SHIFT];
-		words += 2 * run & (MM_IOMMU_BLOCK_WORDS - 1);
-		words[0] = i;
-		words[1] = *word_ptr(region, i);
-		run++;
+	word[0] = page;
+	word[1] = hpa;
+	region->nr_runs++;
+
+	return 0;
+}
+
+/*
+ * Change from runs, which take too much memory, to one word a page, for the first
+ * @nr_pages pages. Without memory the region stays as it was.
+ */
+static int make_dense(struct pin *pin, unsigned long nr_pages)
+{
+	struct mm_iommu_region *region = pin->region, runs = *region;
+	unsigned long i, page, end;
+	int ret = 0;
+
+	region->blocks = blocks_alloc_top(region->nr_pages);
+	if (!region->blocks) {
+		region->blocks = runs.blocks;
+		return -ENOMEM;
 	}
 
+	for (i = 0; i < runs.nr_runs && !ret; i++) {
+		page = *mm_iommu_word(&runs, 2 * i);
+		end = nr_pages;
+		if (i + 1 < runs.nr_runs)
+			end = *mm_iommu_word(&runs, 2 * (i + 1));
+		ret = put_dense(region, page, *mm_iommu_word(&runs, 2 * i + 1),
+				end - page);
+	}
+
+	if (ret) {
+		swap(region->blocks, runs.blocks);
+	} else {
+		region->nr_runs = 0;
+		pin->dense = true;
+	}
+	blocks_free(runs.blocks, region->nr_pages);
+
+	return ret;
+}
+
+/* The last run ends: let the region's words say where it is. */
+static int close_run(struct pin *pin)
+{
+	struct mm_iommu_region *region = pin->region;
+	unsigned long page = pin->next - pin->nr_open;
+	int ret = 0;
+
+	if (!pin->nr_open)
+		return 0;
+
+	if (!pin->dense && 2 * (region->nr_runs + 1) >= region->nr_pages)
+		ret = make_dense(pin, page);
+	if (ret)
+		return ret;
+
+	if (pin->dense)
+		ret = put_dense(region, page, pin->open_hpa, pin->nr_open);
+	else
+		ret = put_run(region, page, pin->open_hpa);
+	if (!ret)
+		pin->nr_open = 0;
+
+	return ret;
+}
+
+/* Pages from @pfn on whose struct pages are one array. */
+static unsigned long pages_in_array(unsigned long pfn)
+{
+#ifdef CONFIG_SPARSEMEM
+	return PAGES_PER_SECTION - pfn % PAGES_PER_SECTION;
+#else
+	return ULONG_MAX;
+#endif
+}
+
+/*
+ * How many of @nr pages are contiguous, from the first one on, @pfn; as far as
+ * that can be told by comparing pointers.
+ */
+static unsigned long contiguous(struct page **pages, unsigned long nr,
+				unsigned long pfn)
+{
+	struct page *first = pages[0];
+	unsigned long i;
+
+	nr = min(nr, pages_in_array(pfn));
+#pragma GCC unroll 4
+	for (i = 1; i < nr; i++) {
+		if (pages[i] != first + i)
+			break;
+	}
+
+	return i;
+}
+
+/* Add pages that were pinned, or give them back. */
+static int add_pages(struct pin *pin, unsigned long nr)
+{
+	struct page **pages = pin->pages;
+	unsigned long n;
+	int ret = 0;
+
+	for (; nr; nr -= n, pages += n) {
+		unsigned long pfn = page_to_pfn(pages[0]);
+		u64 hpa = (u64)pfn << PAGE_SHIFT;
+
+		n = contiguous(pages, nr, pfn);
+		if (hpa != pin->open_hpa + (pin->nr_open << PAGE_SHIFT) ||
+		    !pin->nr_open) {
+			ret = close_run(pin);
+			if (ret)
+				break;
+			pin->open_hpa = hpa;
+		}
+		pin->nr_open += n;
+		pin->next += n;
+	}
+	if (ret)
+		unpin_user_pages(pages, nr);
+
+	return ret;
+}
+
+static int pin_all(struct pin *pin)
+{
+	struct mm_iommu_region *region = pin->region;
+	long ret;
+
+	while (pin->next < region->nr_pages) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		ret = pin_user_pages_fast(region->ua +
+					  (pin->next << PAGE_SHIFT),
+					  min(region->nr_pages - pin->next,
+					      PIN_PAGES),
+					  FOLL_WRITE | FOLL_LONGTERM,
+					  pin->pages);
+		if (ret <= 0)
+			return ret ?: -EFAULT;
+		ret = add_pages(pin, ret);
+		if (ret)
+			return ret;
+		cond_resched();
+	}
+
+	return close_run(pin);
+}
+
+/* Runs are complete: give back what their last block and the top do not need. */
+static int trim_runs(struct mm_iommu_region *region)
+{
+	unsigned long last, words = 2 * region->nr_runs;
+	u64 **blocks, *block;
+
+	if (!region->nr_runs)
+		return 0;
+
+	last = mm_iommu_nr_blocks(words) - 1;
+	blocks = region->blocks;
+	if (block_bytes(words, last) < block_bytes(region->nr_pages, last)) {
+		block = block_alloc(words, last);
+		if (!block)
+			return -ENOMEM;
+		memcpy(block, blocks[last], block_bytes(words, last));
+		block_free(blocks[last], region->nr_pages, last);
+		blocks[last] = block;
+	}
+
+	if (last + 1 == mm_iommu_nr_blocks(region->nr_pages))
+		return 0;
+	blocks = blocks_alloc_top(words);
+	if (!blocks)
+		return 0;
+	memcpy(blocks, region->blocks, (last + 1) * sizeof(*blocks));
+	kfree(region->blocks);
+	region->blocks = blocks;
+
+	return 0;
+}
+
+/* Pin all pages of a region, or none. */
+static int region_pin(struct mm_iommu_region *region)
+{
+	unsigned long nr = min(region->nr_pages, PIN_PAGES);
+	struct pin pin = { .region = region };
+	struct unpinning u = {};
+	int ret;
+
+	region->blocks = blocks_alloc_top(region->nr_pages);
+	if (!region->blocks)
+		return -ENOMEM;
+
+	/* Of one or two pages, runs are never smaller. */
+	pin.dense = region->nr_pages <= 2;
+	pin.pages = pin.few;
+	if (nr > FEW_PAGES)
+		pin.pages = kmalloc_array(nr, sizeof(*pin.pages),
+					  GFP_KERNEL_ACCOUNT);
+	ret = pin.pages ? pin_all(&pin) : -ENOMEM;
+	if (pin.pages != pin.few)
+		kfree(pin.pages);
+	if (!ret)
+		ret = trim_runs(region);
+	if (!ret)
+		return 0;
+
+	unpin(&u, pin.open_hpa, pin.nr_open);
+	region_unpin(region, pin.next - pin.nr_open);
 	blocks_free(region->blocks, region->nr_pages);
-	region->blocks = runs;
-	region->nr_runs = nr_runs;
+
+	return ret;
 }
 
 /* A whole region, pinned and charged, that nobody can find yet. */
@@ -392,6 +583,10 @@ static struct mm_iommu_region *region_create(struct mm_iommu *registry,
 	if (ret)
 		return ERR_PTR(ret);
 
+	ret = range_is_mapped(registry->mm, ua, ua + (nr_pages << PAGE_SHIFT));
+	if (ret)
+		goto uncharge;
+
 	ret = -ENOMEM;
 	region = kzalloc(sizeof(*region), GFP_KERNEL_ACCOUNT);
 	if (!region)
@@ -402,20 +597,13 @@ static struct mm_iommu_region *region_create(struct mm_iommu *registry,
 	region->nr_pages = nr_pages;
 	region->refs = 1;
 	INIT_LIST_HEAD(&region->idle);
-	region->blocks = blocks_alloc_top(nr_pages);
-	if (!region->blocks)
-		goto free_region;
 
 	ret = region_pin(region);
 	if (ret)
-		goto free_blocks;
-
-	region_compact(region);
+		goto free_region;
 
 	return region;
 
-free_blocks:
-	blocks_free(region->blocks, nr_pages);
 free_region:
 	kfree(region);
 uncharge:
@@ -425,17 +613,95 @@ uncharge:
 }
 
 /*
- * Undo region_create(). A reader may still hold the region, but takes no
- * address from it: that needs a counted entry, which it cannot get any more.
+ * Undo region_create(), without the registry's lock. A reader may still hold the
+ * region, but takes no address from it: that needs a counted entry, which it
+ * cannot get any more.
  */
 static void region_destroy(struct mm_iommu_region *region)
 {
-	u64 **blocks = region->blocks;
-
 	region_unpin(region, region->nr_pages);
 	account_locked_vm(region->registry->mm, region->nr_pages, false);
-	blocks_free(blocks, nr_words(region));
+	blocks_free(region->blocks, nr_words(region));
 	mm_iommu_free_deferred(&region->rcu);
+}
+
+/* Destroy what try_give_up() has put on a list. */
+static void destroy_all(struct list_head *gone)
+{
+	struct mm_iommu_region *region, *next;
+
+	list_for_each_entry_safe(region, next, gone, idle)
+		region_destroy(region);
+}
+
+/*
+ * Give a region up if nothing points into it: take it out of the index, and put
+ * it on @gone. The registry's lock is held.
+ */
+static bool try_give_up(struct mm_iommu_region *region, struct list_head *gone)
+{
+	s64 none = region->refs ? 0 : MM_IOMMU_IDLE;
+
+	if (atomic64_cmpxchg(&region->entries, none, MM_IOMMU_GONE) != none)
+		return false;
+
+	mm_iommu_index_remove(&region->registry->index, region->ua);
+	list_move(&region->idle, gone);
+
+	return true;
+}
+
+static void reap_locked(struct mm_iommu *registry, struct list_head *gone)
+{
+	struct mm_iommu_region *region, *next;
+
+	/* Before the counts are looked at: who changes one then sets it anew. */
+	WRITE_ONCE(registry->unused, false);
+	list_for_each_entry_safe(region, next, &registry->idle, idle)
+		try_give_up(region, gone);
+}
+
+/* Have reap_work() run; the caller keeps the mm. */
+static void reap_in(struct mm_iommu *registry, unsigned long jiffies)
+{
+	mmgrab(registry->mm);
+	/* If it was queued already, it has a reference. */
+	if (mod_delayed_work(system_unbound_wq, &registry->reap, jiffies))
+		mmdrop(registry->mm);
+}
+
+/**
+ * mm_iommu_reap_soon - give up what nobody registers or maps any more
+ * @registry: the registry; the caller keeps its mm
+ *
+ * Context: Any but real mode.
+ */
+void mm_iommu_reap_soon(struct mm_iommu *registry)
+{
+	reap_in(registry, REAP_DELAY);
+}
+
+/* Real mode uncounts without telling, so look again. */
+static void reap_while_idle(struct mm_iommu *registry)
+{
+	if (IS_ENABLED(CONFIG_SPAPR_TCE_REAL_MODE) &&
+	    !cpu_has_feature(CPU_FTR_ARCH_300) && !list_empty(&registry->idle))
+		reap_in(registry, REAP_INTERVAL);
+}
+
+static void reap_work(struct work_struct *work)
+{
+	struct mm_iommu *registry = container_of(to_delayed_work(work),
+						 struct mm_iommu, reap);
+	struct mm_struct *mm = registry->mm;
+	LIST_HEAD(gone);
+
+	mutex_lock(&registry->lock);
+	reap_locked(registry, &gone);
+	reap_while_idle(registry);
+	mutex_unlock(&registry->lock);
+	destroy_all(&gone);
+	mmdrop(mm);
 }
 
 /**
@@ -460,6 +726,10 @@ struct mm_iommu *mm_iommu_registry(struct mm_struct *mm)
 	registry->mm = mm;
 	mutex_init(&registry->lock);
 	INIT_LIST_HEAD(&registry->idle);
+	INIT_DELAYED_WORK(&registry->reap, reap_work);
+	spin_lock_init(&registry->pinning_lock);
+	INIT_LIST_HEAD(&registry->pinning);
+	init_waitqueue_head(&registry->pinning_wait);
 
 	won = cmpxchg(&mm->context.mm_iommu, NULL, registry);
 	if (won) {
@@ -472,63 +742,121 @@ struct mm_iommu *mm_iommu_registry(struct mm_struct *mm)
 }
 EXPORT_SYMBOL_GPL(mm_iommu_registry);
 
-static int register_locked(struct mm_iommu *registry, unsigned long ua,
-			   unsigned long nr_pages,
-			   struct mm_iommu_region **pregion)
+/* Is no call before this one registering part of its range? */
+static bool is_its_turn(struct mm_iommu *registry, const struct pinning *self)
 {
-	unsigned long end = ua + (nr_pages << PAGE_SHIFT);
+	const struct pinning *other;
+	bool is_its_turn = true;
+
+	spin_lock(&registry->pinning_lock);
+	list_for_each_entry(other, &registry->pinning, next) {
+		if (other == self)
+			break;
+		if (other->ua < self->end && self->ua < other->end) {
+			is_its_turn = false;
+			break;
+		}
+	}
+	spin_unlock(&registry->pinning_lock);
+
+	return is_its_turn;
+}
+
+/* To be followed by pinning_end(), also if it fails. */
+static int pinning_begin(struct mm_iommu *registry, struct pinning *self)
+{
+	spin_lock(&registry->pinning_lock);
+	list_add_tail(&self->next, &registry->pinning);
+	spin_unlock(&registry->pinning_lock);
+
+	return wait_event_killable(registry->pinning_wait,
+				   is_its_turn(registry, self));
+}
+
+static void pinning_end(struct mm_iommu *registry, struct pinning *self)
+{
+	spin_lock(&registry->pinning_lock);
+	list_del(&self->next);
+	/* All that wait are in the list. */
+	if (!list_empty(&registry->pinning))
+		wake_up_all(&registry->pinning_wait);
+	spin_unlock(&registry->pinning_lock);
+}
+
+/*
+ * Take a reference to the region that is just this range, if there is one. The
+ * registry's lock is held. -EINVAL if part of the range is registered.
+ */
+static int get_registered(struct mm_iommu *registry, const struct pinning *range,
+			  struct mm_iommu_region **pregion)
+{
 	struct mm_iommu_region *region;
-	int ret;
 
-	region = mm_iommu_index_find(&registry->index, ua);
-	if (region && region->ua == ua && region->nr_pages == nr_pages) {
-		region->refs++;
+	region = mm_iommu_index_find(&registry->index, range->ua);
+	if (!region || region->ua != range->ua ||
+	    mm_iommu_end(region) != range->end)
+		return mm_iommu_index_overlaps(&registry->index, range->ua,
+					       range->end) ? -EINVAL : 0;
+
+	if (!region->refs++) {
 		list_del_init(&region->idle);
-		*pregion = region;
-		return 0;
+		atomic64_sub(MM_IOMMU_IDLE, &region->entries);
 	}
-
-	if (mm_iommu_index_overlaps(&registry->index, ua, end))
-		return -EINVAL;
-
-	if (!range_is_mapped(registry->mm, ua, end))
-		return -EFAULT;
-
-	region = region_create(registry, ua, nr_pages);
-	if (IS_ERR(region))
-		return PTR_ERR(region);
-
-	ret = mm_iommu_index_insert(&registry->index, ua, end, region);
-	if (ret) {
-		atomic64_set(&region->entries, MM_IOMMU_GONE);
-		region_destroy(region);
-		return ret;
-	}
-
 	*pregion = region;
 
 	return 0;
 }
 
-/* Give a region up if nothing points into it; the registry's lock is held. */
-static bool try_give_up(struct mm_iommu_region *region)
+static int insert_region(struct mm_iommu *registry,
+			 struct mm_iommu_region *region)
 {
-	if (atomic64_cmpxchg(&region->entries, 0, MM_IOMMU_GONE) != 0)
-		return false;
+	int ret = mutex_lock_killable(&registry->lock);
 
-	mm_iommu_index_remove(&region->registry->index, region->ua);
-	list_del(&region->idle);
-	region_destroy(region);
+	if (ret)
+		return ret;
 
-	return true;
+	ret = mm_iommu_index_insert(&registry->index, region->ua,
+				    mm_iommu_end(region), region);
+	mutex_unlock(&registry->lock);
+
+	return ret;
 }
 
-static void reap_locked(struct mm_iommu *registry)
+/* No other call registers part of the range meanwhile. */
+static int register_range(struct mm_iommu *registry,
+			  const struct pinning *range,
+			  struct mm_iommu_region **pregion)
 {
-	struct mm_iommu_region *region, *next;
+	struct mm_iommu_region *region;
+	LIST_HEAD(gone);
+	int ret;
 
-	list_for_each_entry_safe(region, next, &registry->idle, idle)
-		try_give_up(region);
+	ret = mutex_lock_killable(&registry->lock);
+	if (ret)
+		return ret;
+
+	/* What nobody wants any more must not be found with its old pages. */
+	*pregion = NULL;
+	reap_locked(registry, &gone);
+	ret = get_registered(registry, range, pregion);
+	mutex_unlock(&registry->lock);
+	destroy_all(&gone);
+	if (ret || *pregion)
+		return ret;
+
+	region = region_create(registry, range->ua,
+			       (range->end - range->ua) >> PAGE_SHIFT);
+	if (IS_ERR(region))
+		return PTR_ERR(region);
+
+	ret = insert_region(registry, region);
+	if (ret) {
+		region_destroy(region);
+		return ret;
+	}
+	*pregion = region;
+
+	return 0;
 }
 
 /**
@@ -539,9 +867,11 @@ static void reap_locked(struct mm_iommu *registry)
  * @pregion: where the region goes, with one reference for the caller
  *
  * Pins the pages for as long as the range is registered, and charges them to
- * locked_vm, when the range was not registered yet.
+ * locked_vm, when the range was not registered yet. Waits for calls that came
+ * before and register part of the range.
  *
- * Context: May sleep; takes the registry's lock and mmap_lock.
+ * Context: May sleep; takes the registry's lock and mmap_lock. A fatal signal
+ *	    ends it.
  * Return: 0, or with nothing changed:
  *	   -EINVAL  @ua is not page aligned, or part of the range is registered
  *	   -EFAULT  part of the range cannot be written by the process
@@ -551,19 +881,19 @@ static void reap_locked(struct mm_iommu *registry)
 int mm_iommu_register(struct mm_iommu *registry, unsigned long ua,
 		      unsigned long nr_pages, struct mm_iommu_region **pregion)
 {
+	struct pinning range = {
+		.ua = ua,
+		.end = ua + (nr_pages << PAGE_SHIFT),
+	};
 	int ret;
 
 	if (offset_in_page(ua) || !nr_pages)
 		return -EINVAL;
 
-	ret = mutex_lock_killable(&registry->lock);
-	if (ret)
-		return ret;
-
-	/* What nobody wants any more must not be found with its old pages. */
-	reap_locked(registry);
-	ret = register_locked(registry, ua, nr_pages, pregion);
-	mutex_unlock(&registry->lock);
+	ret = pinning_begin(registry, &range) ? -EINTR : 0;
+	if (!ret)
+		ret = register_range(registry, &range, pregion);
+	pinning_end(registry, &range);
 	trace_spapr_tce_register(ua, nr_pages, ret);
 
 	return ret;
@@ -574,22 +904,29 @@ EXPORT_SYMBOL_GPL(mm_iommu_register);
  * mm_iommu_unregister - let go of one reference, if the region may go
  * @region: the region; with the last reference it is gone
  *
- * Context: May sleep; takes the registry's lock and mmap_lock.
- * Return: 0; -EBUSY, with nothing changed, if this is the last reference and
- *	   entries point into the region.
+ * Context: May sleep; takes the registry's lock and mmap_lock. A fatal signal
+ *	    ends the wait for the lock, nothing else.
+ * Return: 0, or with nothing changed:
+ *	   -EBUSY  this is the last reference, and entries point into the region
+ *	   -EINTR  killed
  */
 int mm_iommu_unregister(struct mm_iommu_region *region)
 {
 	unsigned long ua = region->ua, nr_pages = region->nr_pages;
 	struct mm_iommu *registry = region->registry;
-	int ret = 0;
+	LIST_HEAD(gone);
+	int ret;
 
-	mutex_lock(&registry->lock);
+	ret = mutex_lock_killable(&registry->lock);
+	if (ret)
+		return ret;
+
 	if (region->refs > 1)
 		region->refs--;
-	else if (!try_give_up(region))
+	else if (!try_give_up(region, &gone))
 		ret = -EBUSY;
 	mutex_unlock(&registry->lock);
+	destroy_all(&gone);
 	trace_spapr_tce_unregister(ua, nr_pages, ret);
 
 	return ret;
@@ -601,26 +938,31 @@ EXPORT_SYMBOL_GPL(mm_iommu_unregister);
  * @region: the region
  *
  * For a container that dies. Entries left are those of other containers of the
- * same mm: the region stays, pinned and charged, until they are gone.
+ * same mm, or of hypercalls: the region stays, pinned and charged, until the last
+ * of them is uncounted.
  *
- * Context: May sleep; takes the registry's lock and mmap_lock.
+ * Context: May sleep; takes the registry's lock, which is held for short, and
+ *	    mmap_lock.
  */
 void mm_iommu_let_go(struct mm_iommu_region *region)
 {
 	unsigned long ua = region->ua, nr_pages = region->nr_pages;
 	struct mm_iommu *registry = region->registry;
+	LIST_HEAD(gone);
 
 	mutex_lock(&registry->lock);
-	if (region->refs > 1) {
-		region->refs--;
-	} else if (!try_give_up(region)) {
-		region->refs = 0;
+	if (!--region->refs) {
 		list_add(&region->idle, &registry->idle);
-		/* Who uncounts the last entry sees it there, or else this does. */
-		smp_mb();
-		try_give_up(region);
+		/*
+		 * Either this finds no entry left, or mm_iommu_drop() of the
+		 * last one finds the flag.
+		 */
+		atomic64_add(MM_IOMMU_IDLE, &region->entries);
+		if (!try_give_up(region, &gone))
+			reap_while_idle(registry);
 	}
 	mutex_unlock(&registry->lock);
+	destroy_all(&gone);
 	trace_spapr_tce_unregister(ua, nr_pages, 0);
 }
 EXPORT_SYMBOL_GPL(mm_iommu_let_go);
@@ -629,307 +971,31 @@ EXPORT_SYMBOL_GPL(mm_iommu_let_go);
  * mm_iommu_reap - give up the regions that nobody registers or maps any more
  * @mm: whose
  *
- * To be called after entries went, where sleeping is possible.
+ * For a caller that has uncounted entries, who would have it done when it
+ * returns, not soon after.
  *
- * Context: May sleep; takes the registry's lock and mmap_lock.
+ * Context: May sleep; takes the registry's lock and mmap_lock, if there is such
+ *	    a region.
  */
 void mm_iommu_reap(struct mm_struct *mm)
 {
 	struct mm_iommu *registry = READ_ONCE(mm->context.mm_iommu);
+	LIST_HEAD(gone);
 
-	smp_mb(); /* with the one in mm_iommu_let_go() */
-	if (!registry || list_empty_careful(&registry->idle))
+	if (!registry || !READ_ONCE(registry->unused))
 		return;
 
 	mutex_lock(&registry->lock);
-	reap_locked(registry);
+	reap_locked(registry, &gone);
 	mutex_unlock(&registry->lock);
+	destroy_all(&gone);
 }
 EXPORT_SYMBOL_GPL(mm_iommu_reap);
 
 /**
- * mm_iommu_find - the region that holds a userspace address
- * @registry: the registry
- * @ua: any address
- *
- * Context: Any, real mode included; lock-free. In a read-side section (see
- *	    tce_free_deferred()); the region, not the way to it, also lives
- *	    as long as an entry of it is counted.
- * Return: the region, NULL if the address is not registered.
- */
-struct mm_iommu_region *mm_iommu_find(const struct mm_iommu *registry,
-				      unsigned long ua)
-{
-	return mm_iommu_index_find(&registry->index, ua);
-}
-
-/* The run that page @page lies in, of a region that is kept as runs. */
-static unsigned long run_of(const struct mm_iommu_region *region,
-			    unsigned long page)
-{
-	unsigned long nr = nr_blocks(2 * region->nr_runs), block = 0, low = 0;
-	const u64 *words;
-
-	while (nr > 1) {
-		unsigned long half = nr / 2;
-
-		if (region->blocks[block + half][0] <= page)
-			block += half;
-		nr -= half;
-	}
-
-	words = region->blocks[block];
-	nr = words_in_block(2 * region->nr_runs, block) / 2;
-	while (nr > 1) {
-		unsigned long half = nr / 2;
-
-		if (words[2 * (low + half)] <= page)
-			low += half;
-		nr -= half;
-	}
-
-	return block * (MM_IOMMU_BLOCK_WORDS / 2) + low;
-}
-
-/**
- * mm_iommu_find_run - the memory around an address
- * @region: the region; the address lies in it
- * @ua: userspace address
- * @run: where it goes: what is contiguous, or all pages of a block
- *
- * Context: Any, real mode included; lock-free. An entry of the region is
- *	    counted.
- */
-void mm_iommu_find_run(const struct mm_iommu_region *region, unsigned long ua,
-		       struct mm_iommu_run *run)
-{
-	unsigned long page = (ua - region->ua) >> PAGE_SHIFT, i, nr;
-	const u64 *block;
-
-	run->word = NULL;
-	run->last = NULL;
-	if (!region->nr_runs) {
-		i = page >> MM_IOMMU_BLOCK_SHIFT;
-		run->page = region->blocks[i];
-		run->hpa = 0;
-		run->ua = region->ua +
-			  (i << MM_IOMMU_BLOCK_SHIFT << PAGE_SHIFT);
-		run->bytes = words_in_block(region->nr_pages, i) << PAGE_SHIFT;
-		return;
-	}
-
-	i = run_of(region, page);
-	run->page = NULL;
-	run->word = word_ptr(region, 2 * i);
-	run->ua = region->ua + (run->word[0] << PAGE_SHIFT);
-	run->bytes = run_pages(region, i) << PAGE_SHIFT;
-	run->hpa = run->word[1];
-
-	/* Where the last run of a block ends, the block does not say. */
-	block = region->blocks[2 * i >> MM_IOMMU_BLOCK_SHIFT];
-	nr = words_in_block(2 * region->nr_runs, 2 * i >> MM_IOMMU_BLOCK_SHIFT);
-	if (nr >= 4)
-		run->last = block + nr - 4;
-}
-
-/**
- * mm_iommu_hpa - the physical address of a byte
- * @region: the region; the byte lies in it
- * @ua: its userspace address
- *
- * Context: Any, real mode included; lock-free. An entry of the region is
- *	    counted.
- * Return: the physical address.
- */
-unsigned long mm_iommu_hpa(const struct mm_iommu_region *region,
-			   unsigned long ua)
-{
-	unsigned long page = (ua - region->ua) >> PAGE_SHIFT;
-	const u64 *word;
-
-	/* Huge pages that are registered one by one, for instance. */
-	if (region->nr_runs == 1)
-		return region->blocks[0][1] + (ua - region->ua);
-
-	if (!region->nr_runs)
-		return *word_ptr(region, page) + offset_in_page(ua);
-
-	word = word_ptr(region, 2 * run_of(region, page));
-
-	return word[1] + (ua - region->ua) - (word[0] << PAGE_SHIFT);
-}
-
-/* Bytes that are contiguous from @ua on, up to about @want, and where. */
-static unsigned long extent(const struct mm_iommu_region *region,
-			    unsigned long ua, unsigned long want,
-			    unsigned long *hpa)
-{
-	unsigned long page = (ua - region->ua) >> PAGE_SHIFT;
-	unsigned long offset = offset_in_page(ua), nr = 1, skip, run;
-
-	if (region->nr_runs) {
-		run = run_of(region, page);
-		skip = page - *word_ptr(region, 2 * run);
-		*hpa = *word_ptr(region, 2 * run + 1) + (skip << PAGE_SHIFT) +
-		       offset;
-		return ((run_pages(region, run) - skip) << PAGE_SHIFT) - offset;
-	}
-
-	*hpa = *word_ptr(region, page) + offset;
-	while ((nr << PAGE_SHIFT) - offset < want &&
-	       page + nr < region->nr_pages && run_goes_on(region, page + nr))
-		nr++;
-
-	return (nr << PAGE_SHIFT) - offset;
-}
-
-/*
- * The same, all at once, of a region that is kept as one word a page, for IOMMU
- * pages that no kernel page is smaller than. Each kernel page is a run, for few
- * of them have their neighbour behind them; the last one ends where a block does.
- */
-static long translate_dense(const struct mm_iommu_region *region,
-			    unsigned long ua, unsigned int page_shift,
-			    unsigned long nr_entries, struct tce_run *runs,
-			    unsigned int *nr_runs)
-{
-	unsigned long page = (ua - region->ua) >> PAGE_SHIFT;
-	unsigned long in_block = page & (MM_IOMMU_BLOCK_WORDS - 1);
-	unsigned long skip = offset_in_page(ua) >> page_shift;
-	unsigned int per_page_shift = PAGE_SHIFT - page_shift, i;
-	const u64 *word = word_ptr(region, page);
-	unsigned long nr, done;
-
-	/* In one page, as most are. */
-	if (skip + nr_entries <= 1UL << per_page_shift) {
-		runs[0].hpa = *word + offset_in_page(ua);
-		runs[0].entries = nr_entries;
-		*nr_runs = 1;
-		return nr_entries;
-	}
-
-	nr = ((nr_entries + skip - 1) >> per_page_shift) + 1;
-	nr = min3(nr, MM_IOMMU_BLOCK_WORDS - in_block, (unsigned long)*nr_runs);
-	*nr_runs = nr;
-
-	for (i = 0; i < nr; i++) {
-		runs[i].hpa = word[i];
-		runs[i].entries = 1UL << per_page_shift;
-	}
-
-	/* Only the first and the last one need not be whole pages. */
-	runs[0].hpa += offset_in_page(ua);
-	runs[0].entries -= skip;
-	done = (nr << per_page_shift) - skip;
-	if (done <= nr_entries)
-		return done;
-
-	runs[nr - 1].entries -= done - nr_entries;
-
-	return nr_entries;
-}
-
-/* As translate_dense(), of a region that is kept as runs. */
-static noinline long translate_runs(const struct mm_iommu_region *region,
-				    unsigned long ua, unsigned int page_shift,
-				    unsigned long nr_entries,
-				    struct tce_run *runs, unsigned int *nr_runs)
-{
-	unsigned long run = run_of(region, (ua - region->ua) >> PAGE_SHIFT);
-	unsigned long left = nr_entries << page_shift, skip;
-	unsigned long more = region->nr_runs - run - 1;
-	const unsigned int max = *nr_runs;
-	const u64 *word = word_ptr(region, 2 * run);
-	unsigned int i = 0;
-
-	skip = ua - region->ua - (word[0] << PAGE_SHIFT);
-
-	while (i < max && left) {
-		unsigned long first = word[0], end = region->nr_pages, bytes;
-
-		runs[i].hpa = word[1] + skip;
-		if (more) {
-			more--;
-			run++;
-			word += 2;
-			/* The next block. */
-			if (!(2 * run & (MM_IOMMU_BLOCK_WORDS - 1)))
-				word = word_ptr(region, 2 * run);
-			end = word[0];
-		}
-
-		bytes = min(((end - first) << PAGE_SHIFT) - skip, left);
-		runs[i++].entries = bytes >> page_shift;
-		left -= bytes;
-		skip = 0;
-	}
-	*nr_runs = i;
-
-	return nr_entries - (left >> page_shift);
-}
-
-/* As mm_iommu_translate(), for IOMMU pages larger than the kernel's. */
-static noinline long translate_large(const struct mm_iommu_region *region,
-				     unsigned long ua, unsigned int page_shift,
-				     unsigned long nr_entries,
-				     struct tce_run *runs,
-				     unsigned int *nr_runs)
-{
-	unsigned long page_mask = (1UL << page_shift) - 1, left = nr_entries;
-	unsigned int i;
-
-	for (i = 0; i < *nr_runs && left; i++) {
-		unsigned long want = left << page_shift, hpa, n;
-
-		n = min(extent(region, ua, want, &hpa), want) >> page_shift;
-		if (!n || (hpa & page_mask))
-			return -EINVAL;
-
-		runs[i].hpa = hpa;
-		runs[i].entries = n;
-		left -= n;
-		ua += n << page_shift;
-	}
-	*nr_runs = i;
-
-	return nr_entries - left;
-}
-
-/**
- * mm_iommu_translate - physical addresses of consecutive IOMMU pages
- * @region: the region; all of the range lies in it
- * @ua: userspace address of the first IOMMU page, aligned to its size
- * @page_shift: size of an IOMMU page
- * @nr_entries: how many IOMMU pages, not 0
- * @runs: where the runs go, in ascending order of userspace address
- * @nr_runs: in: how many fit, not 0; out: how many there are
- *
- * An IOMMU page is only given out whole, from memory that is contiguous and
- * pinned. The addresses may be used by a device while an entry is counted.
- *
- * Context: Any, real mode included; lock-free. An entry of the region is
- *	    counted.
- * Return: how many entries the runs cover: one or more, not always all.
- *	   -EINVAL if an IOMMU page of these is not contiguous or not aligned.
- */
-long mm_iommu_translate(const struct mm_iommu_region *region, unsigned long ua,
-			unsigned int page_shift, unsigned long nr_entries,
-			struct tce_run *runs, unsigned int *nr_runs)
-{
-	if (page_shift > PAGE_SHIFT)
-		return translate_large(region, ua, page_shift, nr_entries, runs,
-				       nr_runs);
-	if (region->nr_runs)
-		return translate_runs(region, ua, page_shift, nr_entries, runs,
-				      nr_runs);
-
-	return translate_dense(region, ua, page_shift, nr_entries, runs,
-			       nr_runs);
-}
-
-/**
  * mm_iommu_destroy - free the registry of an mm that is being freed
- * @mm: the mm; no container has it any more, so nothing is registered
+ * @mm: the mm; no container has it any more, so nothing is registered, and no
+ *	owner of a table, so no region idles
  *
  * Context: Any.
  */
@@ -946,7 +1012,7 @@ void mm_iommu_destroy(struct mm_struct *mm)
 	kfree(registry);
 }
 
-#ifdef CONFIG_DEBUG_FS
+#ifdef CONFIG_SPAPR_TCE_CHECK
 /**
  * mm_iommu_lock - keep regions from being registered and given up
  * @registry: the registry
@@ -969,22 +1035,6 @@ void mm_iommu_unlock(struct mm_iommu *registry)
 	mutex_unlock(&registry->lock);
 }
 
-/**
- * mm_iommu_next - the first region from an address on
- * @registry: the registry
- * @ua: any address
- *
- * Context: Between mm_iommu_lock() and mm_iommu_unlock().
- * Return: the region, NULL if none begins at @ua or behind.
- */
-struct mm_iommu_region *mm_iommu_next(struct mm_iommu *registry,
-				      unsigned long ua)
-{
-	return mm_iommu_index_next(&registry->index, ua);
-}
-#endif
-
-#ifdef CONFIG_SPAPR_TCE_CHECK
 /**
  * mm_iommu_next_registry - go through all registries
  * @registry: the last one, which is let go of; NULL to begin

@@ -5,6 +5,7 @@
  */
 
 #include <kunit/test.h>
+#include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/prandom.h>
@@ -48,6 +49,18 @@ static u64 **blocks_of(struct kunit *test, const u64 *words, unsigned long nr)
 	return blocks;
 }
 
+/* What the dense form says of the pages. */
+static void dense_words(const struct pages *p, u64 *words)
+{
+	unsigned long i, rest = 0;
+
+	for (i = NR_PAGES; i-- > 0; ) {
+		if (i + 1 == NR_PAGES || p->hpa[i + 1] != p->hpa[i] + PAGE_SIZE)
+			rest = 0;
+		words[i] = p->hpa[i] | ilog2(++rest);
+	}
+}
+
 /* Pages of which one in @one_in does not go on where the one before it ends. */
 static struct pages *make_pages(struct kunit *test, unsigned int one_in,
 				bool as_runs)
@@ -78,7 +91,8 @@ static struct pages *make_pages(struct kunit *test, unsigned int one_in,
 		p->region.blocks = blocks_of(test, words,
 					     2 * p->region.nr_runs);
 	} else {
-		p->region.blocks = blocks_of(test, p->hpa, NR_PAGES);
+		dense_words(p, words);
+		p->region.blocks = blocks_of(test, words, NR_PAGES);
 		p->region.nr_runs = 0;
 	}
 

@@ -6,4 +6,7 @@
 
 #define min3(a, b, c)	min(min(a, b), c)
 
+#define swap(a, b) \
+	do { typeof(a) __swap = (a); (a) = (b); (b) = __swap; } while (0)
+
 #endif /* _FUZZ_LINUX_MINMAX_H */

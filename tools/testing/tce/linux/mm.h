@@ -10,6 +10,7 @@
 #include <linux/align.h>
 #include <linux/err.h>
 #include <linux/export.h>
+#include <linux/kconfig.h>
 #include <linux/kernel.h>
 #include <linux/minmax.h>
 #include <linux/types.h>
@@ -30,6 +31,7 @@ extern unsigned int fuzz_page_shift;
 struct mm_iommu;
 
 struct mm_struct {
+	int mm_count;
 	struct {
 		struct mm_iommu *mm_iommu;
 	} context;
@@ -53,10 +55,25 @@ struct vm_area_struct *find_vma(struct mm_struct *mm, unsigned long addr);
 int account_locked_vm(struct mm_struct *mm, unsigned long pages, bool inc);
 struct page *pfn_to_page(unsigned long pfn);
 unsigned long page_to_pfn(const struct page *page);
+void unpin_user_pages(struct page **pages, unsigned long nr_pages);
 int pin_user_pages_fast(unsigned long start, int nr_pages,
 			unsigned int gup_flags, struct page **pages);
 void unpin_user_page_range_dirty_lock(struct page *page, unsigned long nr_pages,
 				      bool make_dirty);
+
+#define CONFIG_SPARSEMEM	1
+#define PAGES_PER_SECTION	256UL
+
+static inline void mmgrab(struct mm_struct *mm)
+{
+	mm->mm_count++;
+}
+
+/* The fuzzer keeps it. */
+static inline void mmdrop(struct mm_struct *mm)
+{
+	require(--mm->mm_count > 0);
+}
 
 #define WARN_ON_ONCE(condition)	require(!(condition))
 

@@ -983,6 +983,47 @@ TEST_F(device, dma)
 	EXPECT_EQ(0, reach(self, 3, B, SZ_64K + SZ_4K));
 }
 
+/*
+ * Memory that another container of the process has registered, and left when it
+ * was closed: it goes when the guest unmaps it, in real mode too, and nobody has
+ * to do anything for that.
+ */
+TEST_F(device, left_behind)
+{
+	struct guest *g = &self->g;
+	long kb = locked_kb();
+	int c, i;
+
+	if (g->groups < 2)
+		SKIP(return, "no two groups with an edu device each");
+	for (i = 0; i < 2; i++) {
+		c = container_open();
+		ASSERT_LE(0, edu_open_group(&g->edu[1]));
+		ASSERT_EQ(0, container_add(c, &g->edu[1]));
+		ASSERT_EQ(0, container_set_iommu(c, VFIO_SPAPR_TCE_v2_IOMMU));
+		ASSERT_EQ(0, spapr_register(c, region_ua(g, UNREGISTERED),
+					    REGION_SIZE));
+		ASSERT_EQ(H_SUCCESS, put(g, 0, gpa(UNREGISTERED, 0) | TCE_RW));
+		ASSERT_EQ(H_SUCCESS, put(g, 1, gpa(UNREGISTERED, 0) | TCE_RW));
+		edu_close_group(&g->edu[1]);
+		close(c);
+		EXPECT_EQ(kb + (long)REGION_SIZE / 1024, locked_kb());
+		EXPECT_EQ(READ_WRITE, reach(self, 0, UNREGISTERED, 0));
+		ASSERT_EQ(H_SUCCESS, put(g, 0, 0));
+		usleep(10000);
+		EXPECT_EQ(kb + (long)REGION_SIZE / 1024, locked_kb());
+		if (i) {
+			ASSERT_EQ(H_SUCCESS, stuff(g, 0, 0, 2));
+		} else {
+			ASSERT_EQ(H_SUCCESS, put(g, 1, gpa(A, 0) | TCE_RW));
+		}
+		/* Real mode leaves it to whoever looks every second. */
+		usleep(1500000);
+		EXPECT_EQ(kb, locked_kb());
+	}
+	ASSERT_EQ(H_SUCCESS, put(g, 1, 0));
+}
+
 TEST_F(device, dma_permissions)
 {
 	struct guest *g = &self->g;

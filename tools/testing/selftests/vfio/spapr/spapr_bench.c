@@ -385,17 +385,37 @@ static void measure_register(int c, const char *what, char *ua, size_t bytes,
 	runs_print(&off, "insn/page", pages, "unregister%s", what);
 }
 
+static void touch(char *ua, size_t bytes)
+{
+	size_t i;
+
+	for (i = 0; i < bytes; i += page_size)
+		ua[i] = 1;
+}
+
+/* Pages of 1 << @shift, if the machine has them. */
+static void part_register_huge(int c, const char *what, unsigned int shift)
+{
+	size_t bytes = SZ_1G;
+	char *ua = buf_alloc_huge(bytes, shift);
+
+	if (!ua)
+		return;
+	touch(ua, bytes);
+	measure_register(c, what, ua, bytes, 3);
+	munmap(ua, bytes);
+}
+
 static void part_register(void)
 {
-	size_t bytes = ENTRIES * SZ_64K, i;
+	size_t bytes = ENTRIES * SZ_64K;
 	struct arena a;
 	struct box box;
 	char *ua;
 
 	box_open(&box);
 	ua = buf_alloc(bytes, SZ_16M);
-	for (i = 0; i < bytes; i += page_size)
-		ua[i] = 1;
+	touch(ua, bytes);
 	measure_register(box.c, "", ua, bytes, 5);
 	measure_register(box.c, "_one", ua, page_size, REPEAT);
 	munmap(ua, bytes);
@@ -404,6 +424,16 @@ static void part_register(void)
 	must("unregister", spapr_unregister(box.c, a.frag, bytes));
 	measure_register(box.c, "_contig", a.contig, bytes, 3);
 	measure_register(box.c, "_frag", a.frag, bytes, 3);
+	/* Transparent huge pages of whatever size the MMU has. */
+	ua = buf_alloc(bytes, SZ_16M);
+	if (!madvise(ua, bytes, MADV_HUGEPAGE)) {
+		touch(ua, bytes);
+		measure_register(box.c, "_thp", ua, bytes, 5);
+	}
+	munmap(ua, bytes);
+	part_register_huge(box.c, "_2m", 21);
+	part_register_huge(box.c, "_16m", 24);
+	part_register_huge(box.c, "_1g", 30);
 	box_close(&box);
 }
 

@@ -34,6 +34,8 @@
 #define LIOBN		0x80000001UL
 #define DATA_GPA	0x10000000UL
 #define CALLS		64
+/* Not more than a process may have by default */
+#define MAPPINGS	60000UL
 
 static atomic_uint samples;
 static atomic_long latest;
@@ -91,6 +93,7 @@ struct job {
 	struct edu edu;
 	int c;
 	char *buf;
+	char *mappings;
 	uint64_t start;
 	struct vm vm;
 	struct vcpu cpu;
@@ -141,6 +144,32 @@ static void register_all(struct job *j)
 {
 	must("unregister", spapr_unregister(j->c, j->buf, REGION));
 	must("register", spapr_register(j->c, j->buf, REGION));
+}
+
+/* Many mappings, none with memory; the page behind them is none */
+static void make_mappings(struct job *j)
+{
+	size_t i;
+
+	j->mappings = mmap(NULL, (MAPPINGS + 1) * page_size, PROT_READ |
+			   PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+			   MAP_NORESERVE, -1, 0);
+	if (j->mappings == MAP_FAILED)
+		bench_fail("addresses", -errno);
+	for (i = 1; i < MAPPINGS; i += 2) {
+		if (mprotect(j->mappings + i * page_size, page_size, PROT_READ))
+			bench_fail("mprotect", -errno);
+	}
+	munmap(j->mappings + MAPPINGS * page_size, page_size);
+}
+
+static void register_mappings(struct job *j)
+{
+	int ret = spapr_register(j->c, j->mappings,
+				 (MAPPINGS + 1) * page_size);
+
+	if (ret != -EFAULT)
+		bench_fail("register what is not mapped", ret);
 }
 
 static void window(struct job *j)
@@ -270,6 +299,9 @@ int main(void)
 	worst("window_with_65536_entries", &j, window);
 	must("unmap", spapr_unmap(j.c, j.start, WINDOW));
 	worst("register_256M", &j, register_all);
+	make_mappings(&j);
+	worst("register_60000_mappings", &j, register_mappings);
+	munmap(j.mappings, MAPPINGS * page_size);
 	guest_rows(&j);
 	return 0;
 }

@@ -4,6 +4,10 @@
  * unregistered. A region names the pages that it has pinned, whatever the
  * process does to its mappings afterwards.
  */
+#define _GNU_SOURCE
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -629,6 +633,169 @@ TEST_F(one_group, same_pages)
 	ASSERT_EQ(0, spapr_unmap(self->c, 0, SZ_4K));
 	EXPECT_EQ(0, spapr_unregister(self->c, ua[5], page_size));
 	close(fd);
+}
+
+/* ---- calls that are killed ---- */
+
+/* So many pages take the kernel a while, and little memory. */
+#define MANY_PAGES	65536UL
+
+/*
+ * A range whose pages are all present: one piece of memory again and again. It
+ * lives as long as the process.
+ */
+static char *many_pages(void)
+{
+	size_t piece = SZ_16M, size = MANY_PAGES * page_size, at;
+	int fd = memfd_create("many", MFD_CLOEXEC);
+	char *buf = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
+			 MAP_NORESERVE, -1, 0);
+
+	if (fd < 0 || ftruncate(fd, piece) || buf == MAP_FAILED)
+		return NULL;
+	for (at = 0; at < size; at += piece) {
+		if (mmap(buf + at, piece, PROT_READ | PROT_WRITE, MAP_SHARED |
+			 MAP_FIXED | MAP_POPULATE, fd, 0) == MAP_FAILED)
+			return NULL;
+	}
+	close(fd);
+	return buf;
+}
+
+struct call {
+	int (*fn)(int c, const void *ua, uint64_t size);
+	int c;
+	const void *ua;
+	uint64_t size;
+	char stack[16384] __attribute__((aligned(16)));
+};
+
+static int call_it(void *arg)
+{
+	struct call *call = arg;
+
+	return call->fn(call->c, call->ua, call->size) ? 1 : 0;
+}
+
+/* Has another process make a call for the memory of this one. */
+static pid_t call_start(struct call *call)
+{
+	return clone(call_it, call->stack + sizeof(call->stack),
+		     CLONE_VM | CLONE_FILES | SIGCHLD, call);
+}
+
+static long now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000L + ts.tv_nsec / 1000;
+}
+
+/* Kills it; returns after how many microseconds it was gone. */
+static long kill_us(struct __test_metadata *_metadata, pid_t pid)
+{
+	long start = now_us();
+	int status;
+
+	EXPECT_EQ(0, kill(pid, SIGKILL));
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	return now_us() - start;
+}
+
+static void expect_success(struct __test_metadata *_metadata, pid_t pid)
+{
+	int status = -1;
+
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+}
+
+FIXTURE(killed)
+{
+	FIXTURE_DATA(one_group) one;
+	int c;
+	char *many;
+	size_t size;
+	/* another range, registered */
+	char *buf;
+	/* how long it takes to register all pages of @many */
+	long whole_us;
+	struct call call;
+	struct call second;
+	struct usage was;
+};
+
+FIXTURE_SETUP(killed)
+{
+	one_group_setup(_metadata, &self->one, NULL);
+	if (_metadata->exit_code)
+		return;
+	self->c = self->one.c;
+	self->size = MANY_PAGES * page_size;
+	self->many = many_pages();
+	ASSERT_NE(NULL, self->many);
+	self->buf = buf_alloc(page_size, page_size);
+	ASSERT_EQ(0, spapr_register(self->c, self->buf, page_size));
+	self->whole_us = now_us();
+	ASSERT_EQ(0, spapr_register(self->c, self->many, self->size));
+	self->whole_us = now_us() - self->whole_us;
+	ASSERT_EQ(0, spapr_unregister(self->c, self->many, self->size));
+	self->was = usage_now();
+	self->call = (struct call){ spapr_register, self->c, self->many,
+				    self->size };
+}
+
+FIXTURE_TEARDOWN(killed)
+{
+	expect_usage(_metadata, &self->was);
+	one_group_teardown(_metadata, &self->one, NULL);
+}
+
+/* Present memory is pinned without a fault that would look at signals. */
+TEST_F(killed, register_present)
+{
+	pid_t pid = call_start(&self->call);
+
+	ASSERT_LT(0, pid);
+	usleep(self->whole_us / 4);
+	EXPECT_GT(self->whole_us / 4, kill_us(_metadata, pid));
+}
+
+/* What waits for a call on the same container ends while that one goes on. */
+static void kill_second(struct __test_metadata *_metadata,
+			FIXTURE_DATA(killed) *self)
+{
+	pid_t first = call_start(&self->call), second;
+
+	ASSERT_LT(0, first);
+	usleep(self->whole_us / 8);
+	second = call_start(&self->second);
+	ASSERT_LT(0, second);
+	usleep(self->whole_us / 8);
+	EXPECT_EQ(0, waitpid(second, NULL, WNOHANG));
+	EXPECT_GT(self->whole_us / 4, kill_us(_metadata, second));
+	EXPECT_EQ(0, waitpid(first, NULL, WNOHANG));
+	expect_success(_metadata, first);
+	EXPECT_EQ(0, spapr_unregister(self->c, self->many, self->size));
+}
+
+TEST_F(killed, waits_to_register)
+{
+	self->second = (struct call){ spapr_register, self->c, self->many,
+				      self->size };
+	kill_second(_metadata, self);
+}
+
+TEST_F(killed, waits_to_unregister)
+{
+	self->second = (struct call){ spapr_unregister, self->c, self->buf,
+				      page_size };
+	kill_second(_metadata, self);
+	EXPECT_EQ(0, spapr_unregister(self->c, self->buf, page_size));
+	self->was.locked_kb -= KB(page_size);
+	self->was.pinned -= 1;
 }
 
 TEST_HARNESS_MAIN

@@ -180,6 +180,8 @@ TEST_F(shared, one_closes_with_entries)
 /* The one that held the region closes, the other one's entries remain. */
 TEST_F(shared, holder_closes)
 {
+	long kb;
+
 	ASSERT_EQ(0, spapr_unregister(self->c[1], self->buf, self->size));
 	ASSERT_EQ(0, spapr_unmap(self->c[0], 0, SZ_4K));
 	edu_close(&self->two.edu[0]);
@@ -187,7 +189,44 @@ TEST_F(shared, holder_closes)
 	close(self->c[0]);
 	/* Pinned as long as the device can reach it */
 	EXPECT_EQ(READ_WRITE, probe_reach(&self->probe[1], 0, self->buf));
+	/* and no longer: UNMAP gives it back */
+	kb = locked_kb();
 	ASSERT_EQ(0, spapr_unmap(self->c[1], 0, SZ_4K));
+	EXPECT_EQ(kb - (long)self->size / 1024, locked_kb());
+}
+
+/* The same, but other memory is mapped over it. */
+TEST_F(shared, holder_closes_mapped_over)
+{
+	char *other = buf_alloc(page_size, page_size);
+	long kb;
+
+	ASSERT_EQ(0, spapr_register(self->c[1], other, page_size));
+	ASSERT_EQ(0, spapr_unregister(self->c[1], self->buf, self->size));
+	edu_close(&self->two.edu[0]);
+	edu_close_group(&self->two.edu[0]);
+	close(self->c[0]);
+	kb = locked_kb();
+	EXPECT_EQ(READ_WRITE, probe_reach(&self->probe[1], 0, self->buf));
+	ASSERT_EQ(0, spapr_map(self->c[1], 0, other, SZ_4K));
+	EXPECT_EQ(kb - (long)self->size / 1024, locked_kb());
+	ASSERT_EQ(0, spapr_unmap(self->c[1], 0, SZ_4K));
+	EXPECT_EQ(0, spapr_unregister(self->c[1], other, page_size));
+}
+
+/* It is given up by the window that had the entries, at the latest. */
+TEST_F(shared, holder_closes_window_removed)
+{
+	long kb;
+
+	ASSERT_EQ(0, spapr_unregister(self->c[1], self->buf, self->size));
+	ASSERT_EQ(0, spapr_unmap(self->c[0], 0, SZ_4K));
+	edu_close(&self->two.edu[0]);
+	edu_close_group(&self->two.edu[0]);
+	close(self->c[0]);
+	kb = locked_kb();
+	ASSERT_EQ(0, spapr_remove(self->c[1], 0));
+	EXPECT_GE(kb - (long)self->size / 1024, locked_kb());
 }
 
 /* Windows are each container's own. */
