@@ -9,7 +9,7 @@
 .PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
 	kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan kernel-gdb \
 	check check-long check-base check-fixes check-tools check-patches \
-	kernel-fixes kernel-guest am bisect base-7.2 \
+	kernel-fixes kernel-guest am bisect base-7.2 base-7.3 \
 	gates fuzz fuzz-selftest fuzz-corpus fuzz-abi stress latency \
 	bench figures profile build-configs deb lint docs kunit clean \
 	run-qemu run-dpdk client-setup gdb
@@ -120,7 +120,8 @@ series
   make bisect           compile what each step touches, in order (BOOT=1: and run
                         tests after the steps that name some)
   make deb              a Debian package for ppc64el (build/deb): 90 minutes
-  make base-7.2         unpack current mainline, for BASE=build/base-7.2
+  make base-7.2         unpack current mainline, for BASE=build/base-7.2;
+                        base-7.3: the next version, from experimental
 
 maintain
   make setup            install with apt what run and check need
@@ -181,9 +182,11 @@ bisect: kernel-64k $(if $(BOOT),tests)
 	@$(POWERNV)/bisect_series.py --base $(BASE_TREE) --build $(BUILD) \
 		--jobs $(JOBS) $(if $(BOOT),--boot)
 
-# Current mainline as another base.
-base-7.2: base-%: setup
-	@$(POWERNV)/fetch --suite unstable linux-source-$* \
+# Current mainline as another base, and its next version.
+SUITE_7.2 := unstable
+SUITE_7.3 := experimental
+base-7.2 base-7.3: base-%: setup
+	@$(POWERNV)/fetch --suite $(SUITE_$*) linux-source-$* \
 		build/linux-source-$*
 	@[ -d build/base-$* ] || { mkdir -p build/base-$*.new && \
 		tar -xf build/linux-source-$*/usr/src/linux-source-$*.tar.* \
