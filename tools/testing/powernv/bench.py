@@ -404,56 +404,62 @@ plot {clauses}
 ''')
 
 
-# What the documentation shows: bars on the left, a curve on the right.
-COST_BARS = [('map, contiguous', 'map_contig', 1),
-             ('map, fragmented', 'map_frag', 1),
-             ('unmap', 'unmap', 1),
-             ('H_PUT_TCE_INDIRECT', 'h_put_tce_indirect/512', 512),
-             ('H_STUFF_TCE', 'h_stuff_tce/512', 512)]
+# The plot of the documentation: one entry of a call of many, and whole calls.
+COSTS = [('One entry of a call of many',
+          [('map, contiguous', 'map_contig', 1),
+           ('map, fragmented', 'map_frag', 1),
+           ('unmap', 'unmap', 1),
+           ('H_PUT_TCE_INDIRECT', 'h_put_tce_indirect/512', 512),
+           ('H_STUFF_TCE', 'h_stuff_tce/512', 512)]),
+         ('Whole calls',
+          [('H_PUT_TCE', 'h_put_tce', 1),
+           ('map one entry', 'one_map/1', 1),
+           ('the same, 65,536 regions', 'one_map/65536', 1),
+           ('unmap an empty 2 GiB', 'unmap_empty', 1),
+           ('remove a 1 TiB window', 'remove_1t', 1)])]
 
 
-def cost_bars(results):
-    data, clauses = '$cost << EOD\n', []
-    for label, row, per in COST_BARS:
-        values = [value(figure_of(row, per), results[k][n]) for k, n in STYLES]
+def bars(name, rows, results):
+    """Inline data and plot clauses; KeyError when a figure is missing."""
+    data, clauses = f'${name} << EOD\n', []
+    for label, row, per in rows:
         data += f'"{label}" ' + ' '.join(
-            '?' if v is None else f'{v:.3f}' for v in values) + '\n'
-    for i, ((kernel, name), style) in enumerate(STYLES.items()):
+            f'{figure_of(row, per)(results[k][n]):.3f}' for k, n in STYLES)
+        data += '\n'
+    for i, ((kernel, host), style) in enumerate(STYLES.items()):
         color = re.search(r'lc (rgb "\S+")', style)[1]
-        clauses.append(f'$cost using ($0 + {i * 0.2 - 0.3:.1f}):{i + 2}:(0.18)'
-                       f'{":xtic(1)" if not i else ""} with boxes fs solid '
-                       f'lc {color} title "{kernel}, {NAMES[name]}"')
+        clauses.append(
+            f'${name} using ($0 + {i * 0.2 - 0.3:.1f}):{i + 2}:(0.18)'
+            f'{":xtic(1)" if not i else ""} with boxes fs solid lc {color} '
+            f'title "{kernel}, {NAMES[host]}"')
     return data + 'EOD\n', ', '.join(clauses)
 
 
 def plot_cost(out, results):
-    """The plot of the documentation; nothing of it, if a part is missing."""
-    bars, bar_clauses = cost_bars(results)
-    data, clauses = series(lambda k, n: curve(results[k][n], 'one_both'))
-    if '?' in bars or clauses.count('using') != len(STYLES):
+    """Nothing of it, if a part was not measured."""
+    text = ''
+    try:
+        for i, (title, rows) in enumerate(COSTS):
+            data, clauses = bars(f'cost{i}', rows, results)
+            text += data + f'''
+set title "{title}" noenhanced
+set xrange [-0.6:{len(rows) - 0.4:.1f}]
+set yrange [{'1:1e5' if not i else '1e2:1e9'}]
+{'set key off' if i else ''}
+plot {clauses}
+'''
+    except KeyError:
         return
-    gnuplot(out, 'cost', bars + data + f'''
-set multiplot layout 1,2
+    gnuplot(out, 'cost', f'''
+set multiplot layout 1,{len(COSTS)}
 set logscale y 10
 set ylabel "guest instructions"
 set grid ytics
 set format y "10^{{%L}}"
 set bmargin 8
-set title "One entry of a call of many" noenhanced
 set xtics rotate by -35 noenhanced
-set xrange [-0.6:{len(COST_BARS) - 0.4:.1f}]
-set yrange [1:1e6]
-set key top right
-plot {bar_clauses}
-set rmargin 5
-set xrange [*:*]
-set yrange [1e3:1e8]
-set title "Map one entry and unmap it, two ioctls"
-set xlabel "regions that the process has registered"
-set logscale x 2
-set format x "%.0f"
-set key top left
-plot {clauses}
+set key top left maxrows 2
+{text}
 unset multiplot
 ''', (1000, 460))
 

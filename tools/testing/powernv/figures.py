@@ -23,10 +23,9 @@ SVG, TEXT = DOC + 'cost.svg', DOC + 'cost.rst'
 # Where the text has the plot: before its first paragraph.
 HEADING = '\n====\nCost\n====\n\n'
 FIGURE = '''.. kernel-figure:: cost.svg
-   :alt: Instructions of an entry, and of a call by the number of regions
+   :alt: Instructions of one entry of a call of many, and of whole calls
 
-   Instructions of one entry of a call of many, and of a call that maps one entry
-   and one that unmaps it. "Ours" is with these changes, "base" without.
+   Instructions with these changes ("ours") and without ("base")
 
 '''
 # A table of costs begins with the line of its machines, and ends as they all do.
