@@ -95,6 +95,16 @@ static inline void guest_liobn(struct __test_metadata *_metadata,
 	ASSERT_NE(MAP_FAILED, g->view);
 }
 
+/*
+ * Why no second group can join a container, NULL if one can: in a partition each
+ * PHB has tables of its own, of one level, see spapr_partition.
+ */
+static inline const char *tables_are_apart(void)
+{
+	return access("/sys/firmware/opal", F_OK) ?
+	       "groups share no tables in a partition" : NULL;
+}
+
 /* A container with the group, and all guest memory of interest registered. */
 static inline void guest_device(struct __test_metadata *_metadata,
 				struct guest *g)

@@ -1892,6 +1892,8 @@ TEST_F(device, plug_beside_and_unplug)
 
 	if (g->groups < 2)
 		SKIP(return, "no two groups with an edu device each");
+	if (tables_are_apart())
+		SKIP(return, "%s", tables_are_apart());
 	beside.edu = edu;
 	ASSERT_LE(0, edu_open_group(edu));
 	ASSERT_EQ(H_SUCCESS, put(g, 3, gpa(A, 0) | TCE_RW));
@@ -2271,7 +2273,8 @@ FIXTURE_SETUP(sparse)
 
 	if (!guest_setup(_metadata, g, variant->mmu, true))
 		return;
-	ASSERT_EQ(0, spapr_create(g->c, page_shift, MI * page_size, 2,
+	ASSERT_EQ(0, spapr_create(g->c, page_shift, MI * page_size,
+				  tables_are_apart() ? 1 : 2,
 				  &g->start));
 	guest_liobn(_metadata, g, page_shift, g->start, MI);
 	guest_attach(_metadata, g, 0);
@@ -2361,6 +2364,12 @@ FIXTURE_SETUP(pair)
 		if (_metadata->exit_code == KSFT_FAIL)
 			return;
 		SKIP(return, "no two groups with an edu device each");
+	}
+	if (variant->one_container && tables_are_apart()) {
+		guest_teardown(_metadata, g);
+		if (_metadata->exit_code == KSFT_FAIL)
+			return;
+		SKIP(return, "%s", tables_are_apart());
 	}
 	ASSERT_LE(0, edu_open_group(&g->edu[1]));
 	if (variant->one_container) {
