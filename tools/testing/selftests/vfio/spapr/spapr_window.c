@@ -3,11 +3,7 @@
  * Windows: where they are, which ones can be had, what they cost, and that the
  * device gets through tables of every shape.
  */
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 
 #include "spapr_one_group.h"
 
@@ -375,73 +371,6 @@ TEST_F(window, whole_default_window)
 	ASSERT_EQ(0, spapr_map(self->c, self->one.last, self->buf, SZ_4K));
 	ASSERT_EQ(0, spapr_unmap(self->c, 0, self->one.end));
 	EXPECT_EQ(0, spapr_unregister(self->c, self->buf, self->size));
-}
-
-/* ---- who pays ---- */
-
-#define CGROUPS		"/sys/fs/cgroup"
-#define CGROUP		CGROUPS "/spapr"
-
-static int write_cgroup(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
-/* This process in a memory cgroup of its own; NULL, or why there is none. */
-static const char *cgroup_enter(void)
-{
-	mount("cgroup2", CGROUPS, "cgroup2", 0, NULL);
-	if (write_cgroup(CGROUPS "/cgroup.subtree_control", "+memory"))
-		return "no memory controller";
-	mkdir(CGROUP, 0755);
-	return write_cgroup(CGROUP "/cgroup.procs", "0") ? "no cgroup" : NULL;
-}
-
-static void cgroup_leave(void)
-{
-	write_cgroup(CGROUPS "/cgroup.procs", "0");
-	rmdir(CGROUP);
-}
-
-static long cgroup_kb(void)
-{
-	FILE *f = fopen(CGROUP "/memory.current", "r");
-	long bytes = -1024;
-
-	if (!f)
-		return -1;
-	if (fscanf(f, "%ld", &bytes) != 1)
-		bytes = -1024;
-	fclose(f);
-	return bytes / 1024;
-}
-
-/*
- * A topmost level as large as the kernel allocates in one is the cgroup's, and
- * goes back. What it holds in stock is less than a quarter of that.
- */
-TEST_F(window, charged_to_the_cgroup)
-{
-	uint64_t bytes = max_contiguous(), start;
-	const char *missing = cgroup_enter();
-	long before, with;
-
-	if (missing)
-		SKIP(return, "%s", missing);
-	before = cgroup_kb();
-	ASSERT_EQ(0, spapr_create(self->c, 12, bytes / 8 * SZ_4K, 1, &start));
-	with = cgroup_kb();
-	EXPECT_LE(before + (long)bytes / 1024 * 3 / 4, with);
-	ASSERT_EQ(0, spapr_remove(self->c, start));
-	EXPECT_GE(before + (long)bytes / 1024 / 2, cgroup_kb());
-	cgroup_leave();
 }
 
 TEST_F(window, again_and_again)
