@@ -134,7 +134,7 @@ maintain
 
 variables
   MACHINE=NAME          powernv9, powernv9-hash, powernv8, pseries, pseries8; and,
-                        not part of check, powernv10, pseries9, pseries10
+                        in check-long, powernv10, pseries9, pseries10
   TEST=NAME,...         test programs        FILTER=GLOB,...  test cases
   PAGES=64k|4k          the page size of the kernel
   DEBUG=1               kernels that check themselves: debug (lockdep and more),
