@@ -8,17 +8,15 @@
  *
  * A hypercall is validated whole, with its list copied once, before anything
  * changes. Then all that can fail is done for all attached tables: entries are
- * counted in their regions, memory is allocated. What is left cannot fail: it
- * is done chunk by chunk of each table (see tce/view.h), with one invalidation
- * for each. All that a list has for a chunk is written under one lock of it, so
- * nothing comes in between.
+ * counted in their regions, memory is allocated. What is left cannot fail, unless
+ * a hypervisor below refuses. How hardware tables are changed: asm/tce_list.h.
  *
  * A list that can't be written for want of memory, or since a hypervisor below
  * refuses, ends as H_NOT_ENOUGH_RESOURCES: Linux as a guest gives its mapping up
  * at this value, and takes all other errors for success.
  *
  * Most hypercalls are over before that, for they change what there is memory for
- * and nobody else is at: book3s_64_vio_try.h.
+ * and nobody else is at: book3s_64_vio_template.h.
  *
  * Entries of hardware tables change along with the guest's under locks that
  * cover blocks of the guest's entries: book3s_64_vio_table.c. Which hardware
@@ -38,13 +36,14 @@
 #include <asm/hvcall.h>
 #include <asm/kvm_ppc.h>
 #include <asm/tce_check.h>
+#include <asm/tce_list.h>
 #include <asm/tce_owner.h>
 #include <asm/trace_spapr_tce.h>
 
 #include "book3s_64_vio.h"
-#include "book3s_64_vio_try.h"
+#include "book3s_64_vio_template.h"
 
-/* Entries of the guest's table that are filled without giving way. */
+/* Entries of the guest's table that are filled without rescheduling. */
 #define LIOBN_FILL_ENTRIES	65536UL
 
 /* All of what follows is called within kvm->srcu. */
@@ -68,233 +67,99 @@ static const struct liobn_tables *tables_of(const struct kvmppc_liobn *l)
 	return srcu_dereference(l->tables, &l->kvm->srcu);
 }
 
-/**
- * struct liobn_put - what a guest's list is for one hardware table
- * @l: the guest's table
- * @list: the guest's list, translated
- * @tbl: the hardware table
- * @shift: log2 of the entries of @tbl in one of the guest's
- * @entry: first entry of @tbl
- * @nr: how many entries of @tbl
- *
- * It is written in pieces, for it may be long.
- */
-struct liobn_put {
-	const struct kvmppc_liobn *l;
-	struct liobn_list *list;
-	struct iommu_table *tbl;
-	unsigned int shift;
-	unsigned long entry;
-	unsigned long nr;
-};
-
-static struct liobn_put put_of(const struct kvmppc_liobn *l,
-			       struct iommu_table *tbl, unsigned long first,
-			       unsigned long nr, struct liobn_list *list)
+/* Undo count_all(), for the first @nr_tables tables. */
+static void uncount_all(const struct kvmppc_liobn *l,
+			const struct liobn_tables *tables,
+			unsigned int nr_tables, unsigned long first,
+			unsigned long nr, struct liobn_list *list)
 {
-	unsigned int shift = liobn_sub_shift(l, tbl);
-	struct liobn_put put = {
-		.l	= l,
-		.list	= list,
-		.tbl	= tbl,
-		.shift	= shift,
-		.entry	= first << shift,
-		.nr	= nr << shift,
-	};
+	unsigned int i;
 
-	return put;
-}
+	for (i = 0; i < nr_tables; i++) {
+		struct tce_list hw = liobn_hw_list(l, tables->tbl[i], first, nr,
+						   list);
 
-/* The next entries, at most @end, of a chunk: from the @i'th on. */
-static struct tce_list next_piece(const struct liobn_put *put, unsigned long i,
-				  unsigned long end)
-{
-	struct tce_list piece = {
-		.tbl	= put->tbl,
-		.entry	= put->entry + i,
-		.nr	= min3(end - i, TCE_TRY_MAX,
-			       tce_chunk_left(put->tbl, put->entry + i)),
-		.ua	= put->list->ua,
-		.tce	= put->list->hw_tce,
-	};
-
-	liobn_expand(put->l, put->list->slots, put->list, put->shift,
-		     i, piece.nr);
-
-	return piece;
-}
-
-/* Uncount entries @i to @end - 1. */
-static void release(const struct liobn_put *put, unsigned long i,
-		    unsigned long end)
-{
-	while (i < end) {
-		struct tce_list piece = next_piece(put, i, end);
-
-		rcu_read_lock();
-		tce_list_release(&piece);
-		rcu_read_unlock();
-		i += piece.nr;
-		cond_resched();
+		tce_list_uncount(&hw);
 	}
 }
 
-/* Count all entries, or none. */
-static bool hold(const struct liobn_put *put)
+/* Count a list for all tables, and have all that it takes to write it. */
+static long count_all(const struct kvmppc_liobn *l,
+		      const struct liobn_tables *tables, unsigned long first,
+		      unsigned long nr, struct liobn_list *list,
+		      struct tce_stash *stash)
 {
-	bool large = put->tbl->it_page_shift > PAGE_SHIFT;
-	unsigned long i = 0;
+	unsigned int i;
 
-	while (i < put->nr) {
-		/* Whether a large page is contiguous takes long to find out. */
-		unsigned long end = large ? i + 1 : put->nr;
-		struct tce_list piece = next_piece(put, i, end);
-		bool ok;
+	for (i = 0; tables && i < tables->nr; i++) {
+		struct tce_list hw = liobn_hw_list(l, tables->tbl[i], first, nr,
+						   list);
+		int ret = tce_list_count(&hw, stash);
 
-		rcu_read_lock();
-		ok = tce_list_hold(&piece);
-		rcu_read_unlock();
-		if (!ok) {
-			release(put, 0, i);
-			return false;
-		}
-		i += piece.nr;
-		cond_resched();
-	}
-
-	return true;
-}
-
-/* Have what it takes to write a list to one table. */
-static long prepare_table(const struct liobn_put *put)
-{
-	if (!hold(put)) {
-		trace_spapr_tce_too_hard(put->l->number,
-					 SPAPR_TCE_NOT_REGISTERED);
+		if (!ret)
+			continue;
+		uncount_all(l, tables, i, first, nr, list);
+		if (ret == -ENOMEM)
+			return H_NOT_ENOUGH_RESOURCES;
+		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_NOT_REGISTERED);
 		return H_TOO_HARD;
 	}
 
-	if (tce_grow(put->tbl, put->entry, put->nr)) {
-		release(put, 0, put->nr);
-		return H_NOT_ENOUGH_RESOURCES;
-	}
-
 	return H_SUCCESS;
 }
 
-static long prepare_tables(const struct kvmppc_liobn *l,
-			   const struct liobn_tables *tables,
-			   unsigned long first, unsigned long nr,
-			   struct liobn_list *list)
+/* Write a counted list to all hardware tables; false if that was refused. */
+static bool put_all(const struct kvmppc_liobn *l,
+		    const struct liobn_tables *tables, unsigned long first,
+		    unsigned long nr, struct liobn_list *list,
+		    struct tce_stash *stash)
 {
-	struct liobn_put put;
+	bool ok = true;
 	unsigned int i;
-	long ret;
 
 	for (i = 0; tables && i < tables->nr; i++) {
-		put = put_of(l, tables->tbl[i], first, nr, list);
-		ret = prepare_table(&put);
-		if (!ret)
-			continue;
-		while (i--) {
-			put = put_of(l, tables->tbl[i], first, nr, list);
-			release(&put, 0, put.nr);
-		}
-		return ret;
+		struct tce_list hw = liobn_hw_list(l, tables->tbl[i], first, nr,
+						   list);
+
+		ok &= liobn_is_done(tce_list_put(&hw, stash));
 	}
-
-	return H_SUCCESS;
-}
-
-/*
- * Write prepared entries @i to @end - 1, which are in one chunk. False if a
- * hypervisor below this one refused; a window that is being removed is as good
- * as written.
- */
-static bool commit_chunk(const struct liobn_put *put, unsigned long i,
-			 unsigned long end, struct tce_dense **spare)
-{
-	struct tce_try try;
-	bool ok = true;
-
-	if (tce_list_begin(&try, put->tbl, put->entry + i, spare)) {
-		release(put, i, end);
-		return true;
-	}
-
-	while (i < end) {
-		struct tce_list piece = next_piece(put, i, end);
-
-		tce_list_translate(&piece);
-		if (tce_list_commit(&try, &piece, spare))
-			ok = false;
-		i += piece.nr;
-	}
-	tce_list_end(&try);
 
 	return ok;
 }
 
-/* Write a prepared list to one table; returns as commit_chunk(). */
-static bool commit_table(const struct liobn_put *put)
+/* Unmap entries from all hardware tables; false if that was refused. */
+static bool unmap_all(const struct kvmppc_liobn *l,
+		      const struct liobn_tables *tables, unsigned long first,
+		      unsigned long nr, struct tce_stash *stash)
 {
-	struct tce_dense *spare = NULL;
-	struct tce_batch batch;
-	unsigned long i = 0;
 	bool ok = true;
-
-	tce_batch_begin(&batch, put->tbl, put->entry, put->nr);
-	while (i < put->nr) {
-		unsigned long n = min(put->nr - i,
-				      tce_chunk_left(put->tbl, put->entry + i));
-
-		ok &= commit_chunk(put, i, i + n, &spare);
-		i += n;
-		cond_resched();
-	}
-	tce_batch_end(&batch);
-	kfree(spare);
-
-	return ok;
-}
-
-static void unmap_from_tables(const struct kvmppc_liobn *l,
-			      const struct liobn_tables *tables,
-			      unsigned long first, unsigned long nr)
-{
 	unsigned int i;
 
 	for (i = 0; tables && i < tables->nr; i++) {
 		struct iommu_table *tbl = tables->tbl[i];
 		unsigned int shift = liobn_sub_shift(l, tbl);
-		struct tce_batch batch;
 
-		tce_batch_begin(&batch, tbl, first << shift, nr << shift);
-		tce_batch_unmap(&batch, first << shift, nr << shift);
-		tce_batch_end(&batch);
+		ok &= liobn_is_done(tce_unmap_stashed(tbl, first << shift,
+						      nr << shift, stash));
 	}
+
+	return ok;
 }
 
-/* Write a prepared list to all tables, and to the guest's. */
-static long commit(struct kvmppc_liobn *l, const struct liobn_tables *tables,
-		   unsigned long first, unsigned long nr,
-		   struct liobn_list *list)
+/* Write a counted list to all tables, and to the guest's. */
+static long write_all(struct kvmppc_liobn *l, const struct liobn_tables *tables,
+		      unsigned long first, unsigned long nr,
+		      struct liobn_list *list, struct tce_stash *stash)
 {
 	unsigned long index = first - l->offset;
-	bool ok = true;
-	unsigned int i;
+	bool ok;
 
 	kvmppc_liobn_lock(l, index, nr);
-	for (i = 0; tables && i < tables->nr; i++) {
-		struct liobn_put put = put_of(l, tables->tbl[i], first, nr, list);
-
-		ok &= commit_table(&put);
-	}
-
+	ok = put_all(l, tables, first, nr, list, stash);
 	if (ok) {
 		liobn_copy(l, index, nr, list->tce);
 	} else {
-		unmap_from_tables(l, tables, first, nr);
+		unmap_all(l, tables, first, nr, stash);
 		liobn_fill(l, index, nr, 0);
 	}
 	kvmppc_liobn_unlock(l, index, nr);
@@ -302,21 +167,23 @@ static long commit(struct kvmppc_liobn *l, const struct liobn_tables *tables,
 	return ok ? H_SUCCESS : H_NOT_ENOUGH_RESOURCES;
 }
 
-/* Write a list that liobn_read_list() found good, whatever it takes. */
+/* Write a list with @list->tce and @list->ua, whatever it takes. */
 static long put_list(struct kvmppc_liobn *l, unsigned long first,
 		     unsigned long nr, struct liobn_list *list)
 {
 	const struct liobn_tables *tables = tables_of(l);
+	struct tce_stash stash = {};
 	long ret;
 
 	if (kvmppc_liobn_grow(l, first - l->offset, nr))
 		return H_NOT_ENOUGH_RESOURCES;
 
-	ret = prepare_tables(l, tables, first, nr, list);
-	if (ret)
-		return ret;
+	ret = count_all(l, tables, first, nr, list, &stash);
+	if (!ret)
+		ret = write_all(l, tables, first, nr, list, &stash);
+	tce_stash_empty(&stash);
 
-	return commit(l, tables, first, nr, list);
+	return ret;
 }
 
 /* Where the vCPU's lists go; NULL without memory. */
@@ -329,16 +196,18 @@ static struct liobn_list *list_of(struct kvm_vcpu *vcpu)
 	return vcpu->arch.tce_list;
 }
 
-static bool try_one(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
-		    u64 ua)
+static bool put_one_now(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
+			u64 ua)
 {
+	struct tce_stash stash = {};
 	bool ok;
 
 	rcu_read_lock();
 	preempt_disable();
-	ok = liobn_try_one(l, tables_of(l), entry, tce, ua, false);
+	ok = liobn_put_one_now(l, tables_of(l), entry, tce, ua, &stash);
 	preempt_enable();
 	rcu_read_unlock();
+	tce_stash_empty(&stash);
 	kvmppc_liobn_wake_up(l);
 
 	return ok;
@@ -347,39 +216,41 @@ static bool try_one(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
 static long put_one(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 		    unsigned long entry, u64 tce)
 {
-	struct kvm_memslots *slots = kvm_memslots(l->kvm);
-	struct liobn_memory memory = { 0 };
+	const struct liobn_guest guest = { l, kvm_memslots(l->kvm) };
+	struct tce_memory memory = { 0 };
 	struct liobn_list *list;
 	u64 ua;
 
-	if (!liobn_to_ua(l, slots, &memory, tce, &ua)) {
+	if (!liobn_to_ua(&guest, &memory, tce, &ua)) {
 		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_NOT_GUEST_MEMORY);
 		return H_TOO_HARD;
 	}
 
-	if (try_one(l, entry, tce, ua))
+	if (put_one_now(l, entry, tce, ua))
 		return H_SUCCESS;
 
 	list = list_of(vcpu);
 	if (!list)
 		return H_NOT_ENOUGH_RESOURCES;
 
-	list->slots = slots;
 	list->tce[0] = tce;
+	list->ua[0] = ua;
 
 	return put_list(l, entry, 1, list);
 }
 
-static bool try_stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
+static bool stuff_now(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
 		      unsigned long nr)
 {
+	struct tce_stash stash = {};
 	bool ok;
 
 	rcu_read_lock();
 	preempt_disable();
-	ok = liobn_try_stuff(l, tables_of(l), entry, nr, tce, false);
+	ok = liobn_stuff_now(l, tables_of(l), entry, nr, tce, &stash);
 	preempt_enable();
 	rcu_read_unlock();
+	tce_stash_empty(&stash);
 	kvmppc_liobn_wake_up(l);
 
 	return ok;
@@ -388,24 +259,33 @@ static bool try_stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
 static long stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
 		  unsigned long nr)
 {
+	const struct liobn_tables *tables = tables_of(l);
 	unsigned long index = entry - l->offset, i, n;
+	struct tce_stash stash = {};
+	long ret = H_SUCCESS;
 
-	if (nr <= TCE_LIST_MAX && try_stuff(l, entry, tce, nr))
+	if (nr <= TCE_LIST_MAX && stuff_now(l, entry, tce, nr))
 		return H_SUCCESS;
 
-	if (tce && kvmppc_liobn_grow(l, index, nr))
-		return H_NOT_ENOUGH_RESOURCES;
+	if ((tce && kvmppc_liobn_grow(l, index, nr)) ||
+	    (tables && tce_stash_add(&stash, tables->nr))) {
+		ret = H_NOT_ENOUGH_RESOURCES;
+		goto out;
+	}
 
 	kvmppc_liobn_lock(l, index, nr);
-	unmap_from_tables(l, tables_of(l), entry, nr);
+	if (!unmap_all(l, tables, entry, nr, &stash))
+		ret = H_HARDWARE;
 	for (i = 0; i < nr; i += n) {
 		n = min(nr - i, LIOBN_FILL_ENTRIES);
 		liobn_fill(l, index + i, n, tce);
 		cond_resched();
 	}
 	kvmppc_liobn_unlock(l, index, nr);
+out:
+	tce_stash_empty(&stash);
 
-	return H_SUCCESS;
+	return ret;
 }
 
 /**
@@ -463,18 +343,21 @@ static bool copy_list(struct kvmppc_liobn *l, unsigned long tce_list,
 	return false;
 }
 
-/* As liobn_put_list(), for a copied list. */
-static int try_put_list(struct kvmppc_liobn *l, unsigned long first,
-			unsigned long nr, struct liobn_list *list)
+/* As liobn_put_now(), for a copied list. */
+static int put_list_now(struct kvmppc_liobn *l, struct kvm_memslots *slots,
+			unsigned long first, unsigned long nr,
+			struct liobn_list *list)
 {
+	struct tce_stash stash = {};
 	int ret;
 
 	rcu_read_lock();
 	preempt_disable();
-	ret = liobn_put_list(l, list->slots, tables_of(l), first, nr,
-			     (__be64 *)list->tce, list, false);
+	ret = liobn_put_now(l, slots, tables_of(l), first, nr,
+			    (__be64 *)list->tce, list, &stash);
 	preempt_enable();
 	rcu_read_unlock();
+	tce_stash_empty(&stash);
 	kvmppc_liobn_wake_up(l);
 
 	return ret;
@@ -485,18 +368,18 @@ static long copy_and_put(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 			 unsigned long first, unsigned long tce_list,
 			 unsigned long nr)
 {
+	/* One set for all of it: another may lack what was found in this one. */
+	const struct liobn_guest guest = { l, kvm_memslots(l->kvm) };
 	struct liobn_list *list = list_of(vcpu);
 	int ret;
 
 	if (!list)
 		return H_NOT_ENOUGH_RESOURCES;
 
-	/* One set for all of it: another may lack what was found in this one. */
-	list->slots = kvm_memslots(l->kvm);
 	if (!copy_list(l, tce_list, nr, list))
 		return H_TOO_HARD;
 
-	ret = try_put_list(l, first, nr, list);
+	ret = put_list_now(l, guest.slots, first, nr, list);
 	if (!ret)
 		return H_SUCCESS;
 
@@ -505,7 +388,7 @@ static long copy_and_put(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 		return H_TOO_HARD;
 
 	if (ret != -EAGAIN &&
-	    !liobn_read_list(l, list->slots, (__be64 *)list->tce, nr, list)) {
+	    !liobn_read_list(&guest, (__be64 *)list->tce, nr, list)) {
 		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_NOT_GUEST_MEMORY);
 		return H_TOO_HARD;
 	}

@@ -22,11 +22,11 @@
 
 #include <asm/iommu.h>
 #include <asm/tce.h>
+#include <asm/tce_list.h>
 
 #define TCE_PERM_MASK		((unsigned long)(TCE_PCI_READ | TCE_PCI_WRITE))
 
-/* PAPR, H_PUT_TCE_INDIRECT: a list fills a page of 4 KiB. */
-#define TCE_LIST_MAX		512
+/* PAPR, H_PUT_TCE_INDIRECT: TCE_LIST_MAX entries fill a page of 4 KiB. */
 #define TCE_LIST_BYTES		4096UL
 
 #define LIOBN_TCES_PER_PAGE	(PAGE_SIZE / sizeof(u64))
@@ -110,33 +110,19 @@ struct kvmppc_liobn {
 
 /**
  * struct liobn_list - a list that a guest wants to be written
- * @slots: memslots that it was found good by, and is looked up in to the end of
- *	   the hypercall; unused in real mode
  * @tce: what the guest wrote, copied once
- * @ua: userspace addresses of that, for a hardware table
+ * @ua: userspace addresses of that, with permission bits
+ * @hw_ua: the same for each entry of a hardware table with smaller pages
  * @hw_tce: what becomes of them in that table
  *
  * One for each vCPU, which has one hypercall at a time; allocated in virtual
  * mode by the first hypercall that wants one.
  */
 struct liobn_list {
-	struct kvm_memslots *slots;
 	u64 tce[TCE_LIST_MAX];
 	u64 ua[TCE_LIST_MAX];
+	u64 hw_ua[TCE_LIST_MAX];
 	u64 hw_tce[TCE_LIST_MAX];
-};
-
-/**
- * struct liobn_memory - memory of a guest that TCEs can point to
- * @gpa: its guest address
- * @bytes: of what pages of the LIOBN can begin at, and TCE_PERM_MASK; 0 if there
- *	   is none
- * @delta: what makes a userspace address of a guest address
- */
-struct liobn_memory {
-	unsigned long gpa;
-	unsigned long bytes;
-	unsigned long delta;
 };
 
 /**
@@ -208,15 +194,27 @@ static __always_inline unsigned int liobn_sub_shift(const struct kvmppc_liobn *l
 	return l->page_shift - tbl->it_page_shift;
 }
 
-static __always_inline bool
-liobn_find_memory(const struct kvmppc_liobn *l, struct kvm_memslots *slots,
-		  struct liobn_memory *memory, u64 tce)
+/**
+ * struct liobn_guest - for liobn_find_memory(): what guest addresses are
+ * @l: the LIOBN that they are for
+ * @slots: the memslots of the VM
+ */
+struct liobn_guest {
+	const struct kvmppc_liobn *l;
+	struct kvm_memslots *slots;
+};
+
+/* As tce_find_memory_t: memory that pages of the LIOBN can be in. */
+static __always_inline bool liobn_find_memory(const void *data,
+					      struct tce_memory *memory,
+					      u64 tce)
 {
 	unsigned long gpa = tce & ~TCE_PERM_MASK, gfn = gpa >> PAGE_SHIFT;
-	unsigned long page = 1UL << l->page_shift, bytes;
+	const struct liobn_guest *guest = data;
+	unsigned long page = 1UL << guest->l->page_shift, bytes;
 	const struct kvm_memory_slot *slot;
 
-	slot = __gfn_to_memslot(slots, gfn);
+	slot = __gfn_to_memslot(guest->slots, gfn);
 	if (!slot || slot->flags & KVM_MEMSLOT_INVALID)
 		return false;
 
@@ -233,8 +231,7 @@ liobn_find_memory(const struct kvmppc_liobn *l, struct kvm_memslots *slots,
 
 /**
  * liobn_to_ua - find the page of an entry
- * @l: the LIOBN
- * @slots: the memslots of the VM
+ * @guest: the LIOBN and the memslots of its VM
  * @memory: where the last entry was, all 0 at first
  * @tce: the entry
  * @ua: where its userspace address and permission bits go; 0 without those
@@ -242,9 +239,8 @@ liobn_find_memory(const struct kvmppc_liobn *l, struct kvm_memslots *slots,
  * Context: Any, real mode included.
  * Return: false if the page is not aligned, or not in one memslot.
  */
-static __always_inline bool liobn_to_ua(const struct kvmppc_liobn *l,
-					struct kvm_memslots *slots,
-					struct liobn_memory *memory, u64 tce,
+static __always_inline bool liobn_to_ua(const struct liobn_guest *guest,
+					struct tce_memory *memory, u64 tce,
 					u64 *ua)
 {
 	if (!(tce & TCE_PERM_MASK)) {
@@ -252,11 +248,11 @@ static __always_inline bool liobn_to_ua(const struct kvmppc_liobn *l,
 		return true;
 	}
 
-	if (tce & ((1UL << l->page_shift) - 1) & ~TCE_PERM_MASK)
+	if (tce & ((1UL << guest->l->page_shift) - 1) & ~TCE_PERM_MASK)
 		return false;
 
 	if (tce - memory->gpa >= memory->bytes &&
-	    !liobn_find_memory(l, slots, memory, tce))
+	    !liobn_find_memory(guest, memory, tce))
 		return false;
 
 	*ua = tce + memory->delta;

@@ -39,10 +39,10 @@
 #include <asm/kvm_ppc.h>
 #include <asm/paca.h>
 #include <asm/tce_check.h>
-#include <asm/tce_owner_rm.h>
+#include <asm/tce_list.h>
 
 #include "book3s_64_vio.h"
-#include "book3s_64_vio_try.h"
+#include "book3s_64_vio_template.h"
 
 static struct kvmppc_liobn *find_liobn(struct kvm_vcpu *vcpu, u64 number)
 {
@@ -81,7 +81,7 @@ static const struct liobn_tables *tables_of(const struct kvmppc_liobn *l)
 static long stuff(struct kvmppc_liobn *l, unsigned long first, u64 tce,
 		  unsigned long nr)
 {
-	if (!liobn_try_stuff(l, tables_of(l), first, nr, tce, true))
+	if (!liobn_stuff_now(l, tables_of(l), first, nr, tce, NULL))
 		return H_TOO_HARD;
 
 	return H_SUCCESS;
@@ -91,7 +91,8 @@ static long put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 		    unsigned long ioba, unsigned long tce)
 {
 	struct kvmppc_liobn *l = find_liobn(vcpu, liobn);
-	struct liobn_memory memory = { 0 };
+	struct tce_memory memory = { 0 };
+	struct liobn_guest guest;
 	unsigned long first;
 	u64 ua;
 
@@ -105,8 +106,10 @@ static long put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 	if (!(tce & TCE_PERM_MASK))
 		return stuff(l, first, tce, 1);
 
-	if (!liobn_to_ua(l, kvm_memslots_raw(vcpu->kvm), &memory, tce, &ua) ||
-	    !liobn_try_one(l, tables_of(l), first, tce, ua, true))
+	guest.l = l;
+	guest.slots = kvm_memslots_raw(vcpu->kvm);
+	if (!liobn_to_ua(&guest, &memory, tce, &ua) ||
+	    !liobn_put_one_now(l, tables_of(l), first, tce, ua, NULL))
 		return H_TOO_HARD;
 
 	return H_SUCCESS;
@@ -181,7 +184,7 @@ static long put_list(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 	if (!tces)
 		return H_TOO_HARD;
 
-	ret = liobn_put_list(l, slots, tables, first, nr, tces, list, true);
+	ret = liobn_put_now(l, slots, tables, first, nr, tces, list, NULL);
 	mm_iommu_drop(region, 1);
 
 	return ret ? H_TOO_HARD : H_SUCCESS;

@@ -11,12 +11,21 @@
 objdump="$1"
 objtree="$2/arch/powerpc"
 
-# Called from assembler code, or by a pointer from functions in $indirect.
-roots="kvmppc_rm_h_put_tce kvmppc_rm_h_put_tce_indirect kvmppc_rm_h_stuff_tce
-kvmppc_rm_h_get_tce pnv_tce_is_grown pnv_tce_set_list pnv_tce_set_runs
-pnv_tce_clear_run pnv_phb3_tce_kill_rm"
-indirect="commit dense_unmap flush tce_list_commit tce_try_end tce_try_list
-tce_try_one tce_try_unmap try_list"
+# OBJECT:FUNCTION, called from assembler code, or by a pointer from $indirect.
+roots="kvm/book3s_64_vio_hv.o:kvmppc_rm_h_put_tce
+kvm/book3s_64_vio_hv.o:kvmppc_rm_h_put_tce_indirect
+kvm/book3s_64_vio_hv.o:kvmppc_rm_h_stuff_tce
+kvm/book3s_64_vio_hv.o:kvmppc_rm_h_get_tce
+platforms/powernv/pci-ioda-tce.o:pnv_tce_is_grown
+platforms/powernv/pci-ioda-tce.o:pnv_tce_set_list
+platforms/powernv/pci-ioda-tce.o:pnv_tce_set_runs
+platforms/powernv/pci-ioda-tce.o:pnv_tce_clear_run
+platforms/powernv/pci-ioda-dma.o:pnv_phb3_tce_kill_rm"
+
+# These call operations of a table.
+indirect="kernel/tce/chunk.o:tce_op_map_now kernel/tce/chunk.o:tce_op_map_list
+kernel/tce/chunk.o:write_runs kernel/tce/chunk.o:refused
+kernel/tce/chunk.o:clear kernel/tce/gather.o:tce_gather_flush"
 
 # What KASAN adds is fit as well: it finds that it is off, as with any hash MMU.
 
@@ -25,13 +34,12 @@ tce_try_one tce_try_unmap try_list"
 # PROVE_RCU has rcu_dereference_raw_check() ask, which reads variables.
 external="memset __memset64 memset64 memcpy memcmp debug_lockdep_rcu_enabled"
 
-# Calls that are in there, but that real mode does not come by: tce/view.c frees
-# an array only if it was given a place to leave another, and mm_iommu_dropped()
-# asks the MSR where it is.
-exempt="tce_chunk_map:kfree tce_chunk_unmap:kfree give_back:kfree
-dense_map:kfree dense_unmap:kfree mm_iommu_dropped:mm_iommu_reap_soon"
+# OBJECT:FUNCTION:CALLEE that are in there, but that real mode does not come by:
+# mm_iommu_dropped() asks the MSR where it is.
+exempt="mm/book3s64/mm_iommu_translate.o:mm_iommu_dropped:mm_iommu_reap_soon"
 
-objects="kvm/book3s_64_vio_hv.o kernel/tce/owner_rm.o kernel/tce/view.o
+objects="kvm/book3s_64_vio_hv.o kernel/tce/chunk.o
+kernel/tce/gather.o kernel/tce/list.o kernel/tce/view.o
 mm/book3s64/mm_iommu_translate.o mm/book3s64/mm_iommu_index.o
 platforms/powernv/pci-ioda-tce.o platforms/powernv/pci-ioda-dma.o"
 
@@ -41,7 +49,7 @@ for o in $objects; do
 		exit 1
 	fi
 	echo "object $o"
-	"$objdump" -dr --no-show-raw-insn "$objtree/$o" || exit 1
+	"$objdump" -tdr --no-show-raw-insn "$objtree/$o" || exit 1
 done | awk -v roots="$roots" -v indirect="$indirect" -v external="$external" \
 	   -v exempt="$exempt" '
 function list(text, set,	n, i, words) {
@@ -59,29 +67,29 @@ function complain(text) {
 	print "real mode: " text > "/dev/stderr"
 	bad = 1
 }
-# Names of an object come before those of the others.
+# A name of its own object, or a global one.
 function resolve(obj, name) {
-	if ((obj, name) in known)
-		return obj SUBSEP name
-	return name in home ? home[name] SUBSEP name : ""
+	if ((obj ":" name) in known)
+		return obj ":" name
+	return name in home ? home[name] ":" name : ""
 }
 function visit(f,	part, n, i, callees, to) {
 	if (f in seen)
 		return
 	seen[f] = 1
-	split(f, part, SUBSEP)
-	if (pointer[f] && !(part[2] in may_point))
-		complain(part[2] "() calls by a pointer")
+	split(f, part, ":")
+	if (pointer[f] && !(f in may_point))
+		complain(f "() calls by a pointer")
 	n = split(calls[f], callees)
 	for (i = 1; i <= n; i++) {
 		to = resolve(part[1], callees[i])
 		if (to)
 			visit(to)
 		else if (!(callees[i] in fit) &&
-			 !((part[2] ":" callees[i]) in never) &&
+			 !((f ":" callees[i]) in never) &&
 			 callees[i] !~ /^_(save|rest)gpr[01]_[0-9]+$/ &&
 			 callees[i] !~ /^__(asan|kasan_check)_/)
-			complain(part[2] "() calls " callees[i] "()")
+			complain(f "() calls " callees[i] "()")
 	}
 }
 BEGIN {
@@ -93,11 +101,13 @@ $1 == "object" {
 	object = $2
 	next
 }
+/^[0-9a-f]+ g .* F / {
+	home[$NF] = object
+	next
+}
 /^[0-9a-f]+ <.*>:$/ {
-	name = plain(substr($2, 2, length($2) - 3))
-	here = object SUBSEP name
+	here = object ":" plain(substr($2, 2, length($2) - 3))
 	known[here] = 1
-	home[name] = object
 	next
 }
 /R_PPC64_REL(24|14)/ {
@@ -110,8 +120,8 @@ $2 == "bctrl" || $2 == "bctr" {
 END {
 	n = split(roots, root)
 	for (i = 1; i <= n; i++) {
-		if (root[i] in home)
-			visit(home[root[i]] SUBSEP root[i])
+		if (root[i] in known)
+			visit(root[i])
 		else
 			complain("there is no " root[i] "()")
 	}

@@ -8,8 +8,8 @@
 
 #include <asm/tce_owner.h>
 
-#include "../../../arch/powerpc/kernel/tce/view.h"
 #include "fuzz.h"
+#include "view.h"
 
 #define NR_MODELS	6
 #define ENTRIES		TCE_CHUNK_ENTRIES
@@ -58,13 +58,13 @@ static bool is_empty(const unsigned long *ua)
 	return i == ENTRIES;
 }
 
-static void check_pieces(const struct chunk *chunk, unsigned long value,
+static void check_pieces(const struct chunk *chunk, unsigned long state,
 			 unsigned int first, unsigned int last)
 {
 	struct tce_piece piece;
 	unsigned int i;
 
-	while (tce_chunk_next(&view, value, first, last, &piece)) {
+	while (tce_chunk_next(&view, state, first, last, &piece)) {
 		require(piece.nr && piece.first >= first);
 		require(piece.first + piece.nr <= last + 1);
 		for (; first < piece.first; first++)
@@ -79,31 +79,12 @@ static void check_pieces(const struct chunk *chunk, unsigned long value,
 		require(chunk->ua[first] == UNMAPPED);
 }
 
-static void check_count(const struct chunk *chunk, unsigned long value,
-			unsigned int first, unsigned int last,
-			unsigned long ua, unsigned long bytes)
-{
-	unsigned int i, nr, expected = 0, at = first;
-
-	for (i = first; i <= last; i++) {
-		if (chunk->ua[i] == UNMAPPED)
-			continue;
-		if (chunk->ua[i] < ua || chunk->ua[i] - ua >= bytes)
-			break;
-		expected++;
-	}
-
-	nr = tce_chunk_count(&view, value, &at, last, ua, bytes);
-	require(nr == expected);
-	require(at == i);
-}
-
-static void check_get(const struct chunk *chunk, unsigned long value,
+static void check_get(const struct chunk *chunk, unsigned long state,
 		      unsigned int i)
 {
 	unsigned long ua;
 
-	if (tce_chunk_get(&view, value, i, &ua))
+	if (tce_chunk_get(&view, state, i, &ua))
 		require(ua == chunk->ua[i]);
 	else
 		require(chunk->ua[i] == UNMAPPED);
@@ -118,13 +99,13 @@ static unsigned long word_of(const struct chunk *chunk)
 
 static void check_chunk(const struct chunk *chunk)
 {
-	unsigned long value = word_of(chunk);
+	unsigned long state = word_of(chunk);
 	unsigned int i;
 
-	require(!tce_chunk_fault(&view, value, ENTRIES));
-	check_pieces(chunk, value, 0, ENTRIES - 1);
+	require(!tce_chunk_fault(&view, state, ENTRIES));
+	check_pieces(chunk, state, 0, ENTRIES - 1);
 	for (i = 0; i < ENTRIES; i++)
-		check_get(chunk, value, i);
+		check_get(chunk, state, i);
 }
 
 /* Nodes that the grown chunks take, level by level, and arrays. */
@@ -202,111 +183,99 @@ static void grow(struct chunk *chunk)
 	chunk->grown |= !ret;
 }
 
-/* Take the chunk as ioctls or as hypercalls do. */
-static unsigned long chunk_take(unsigned long *word, bool wait)
+static unsigned long chunk_take(unsigned long *word)
 {
-	unsigned long value, other;
+	unsigned long state, other;
 
-	if (wait)
-		value = tce_chunk_lock(word);
-	else
-		require(tce_chunk_trylock(word, &value));
+	require(tce_chunk_trylock(word, &state));
 	require(!tce_chunk_trylock(word, &other));
 
-	return value;
+	return state;
 }
 
-static void chunk_put(unsigned long *word, unsigned long value, bool wait)
+static void chunk_put(unsigned long *word, unsigned long state)
 {
-	if (wait)
-		tce_chunk_unlock(word, value);
-	else
-		tce_chunk_release(word, value);
-	require(*word == value);
-}
-
-/* The array that is needed; false without memory. */
-static bool bring_spare(struct tce_dense **spare, bool needed)
-{
-	*spare = needed ? tce_dense_alloc(GFP_ATOMIC) : NULL;
-
-	return *spare || !needed;
+	tce_chunk_release(word, state);
+	require(*word == state);
 }
 
 /* Only what has no word any more is unlike what was there. */
-static bool expect_dense(const struct chunk *after, unsigned long value)
+static bool expect_dense(const struct chunk *after, unsigned long state)
 {
-	return !tce_chunk_is_dense(value) && !is_empty(after->ua) &&
+	return !tce_chunk_is_dense(state) && !is_empty(after->ua) &&
 	       !is_one_run(after->ua);
 }
 
-/* What hypercalls do for one entry has to come to the same. */
-static void check_run_one(const struct chunk *chunk, unsigned long value,
-			  const struct tce_piece *piece)
+/* What operations ask before they write has to come to the same. */
+static void check_linear(unsigned long state, const struct tce_piece *piece)
 {
-	unsigned long was = chunk->ua[piece->first], one = value, old;
-	struct tce_dense *none = NULL;
+	unsigned long new = state;
 
-	if (!tce_chunk_run_one(&view, &one, piece->first, piece->ua, &old)) {
-		require(tce_chunk_map_needs_dense(&view, value, piece));
-		require(one == value);
+	if (!tce_linear_map(&view, &new, piece->first, piece->nr, piece->ua)) {
+		require(tce_chunk_is_dense(state) ||
+			tce_chunk_map_needs_dense(&view, state, piece));
+		require(new == state);
 		return;
 	}
 
-	require(!tce_chunk_map_needs_dense(&view, value, piece));
-	require(one == tce_chunk_map(&view, value, piece, &none) && !none);
-	require(old == (was == UNMAPPED ? 0 : was | TCE_DENSE_MAPPED));
+	require(!tce_chunk_is_dense(state));
+	require(!tce_chunk_map_needs_dense(&view, state, piece));
+	require(new == tce_chunk_map(&view, state, piece, NULL));
 }
 
-/* As hypercalls do: an entry says by either bit that it is mapped. */
-static unsigned long map_by_hand(unsigned long value,
+/* As lists do: an entry says by either bit that it is mapped. */
+static unsigned long map_by_hand(unsigned long state,
 				 const struct tce_piece *piece,
 				 unsigned int bits)
 {
-	u64 *slot = &tce_chunk_dense(value)->ua[piece->first], was = *slot;
+	u64 *slot = &tce_chunk_dense(state)->ua[piece->first], was = *slot;
 
 	*slot = piece->ua | (1 + bits % TCE_DENSE_MAPPED);
 
-	return tce_chunk_add_used(value, !was);
+	return tce_chunk_add_used(state, !was);
 }
 
 static void change(struct chunk *chunk, const struct chunk *after, bool map,
 		   struct tce_piece *piece, unsigned int how)
 {
 	unsigned int last = piece->first + piece->nr - 1;
-	unsigned long *word, value, was;
-	bool wait = how & 1, leave = how & 2, by_hand = how & 4, needed;
-	struct tce_dense *spare;
+	unsigned long *word, state, was;
+	bool leave = how & 2, by_hand = how & 4, needed;
+	struct tce_stash stash = {};
 
 	word = tce_view_word(&view, chunk->nr);
-	value = chunk_take(word, wait);
-	was = value;
-	needed = map ? tce_chunk_map_needs_dense(&view, value, piece) :
-		       tce_chunk_unmap_needs_dense(value, piece->first, last);
-	require(needed == expect_dense(after, value));
-	if (!bring_spare(&spare, needed))
-		return chunk_put(word, value, wait);
+	state = chunk_take(word);
+	was = state;
+	needed = map ? tce_chunk_map_needs_dense(&view, state, piece) :
+		       tce_chunk_unmap_needs_dense(state, piece->first, last);
+	require(needed == expect_dense(after, state));
+	/* What ends with its chunk takes no memory: closing rests on that. */
+	require(map || !needed || (piece->first && last < ENTRIES - 1));
+	if (needed && tce_stash_add(&stash, 1))
+		return chunk_put(word, state);
 
-	if (map && piece->nr == 1 && !tce_chunk_is_dense(value))
-		check_run_one(chunk, value, piece);
+	if (map)
+		check_linear(state, piece);
 
 	if (needed)
 		leave = true;
-	if (map && by_hand && piece->nr == 1 && tce_chunk_is_dense(value))
-		value = map_by_hand(value, piece, how >> 3);
+	if (map && by_hand && piece->nr == 1 && tce_chunk_is_dense(state))
+		state = map_by_hand(state, piece, how >> 3);
 	else if (map)
-		value = tce_chunk_map(&view, value, piece,
-				      leave ? &spare : NULL);
+		state = tce_chunk_map(&view, state, piece,
+				      leave ? &stash : NULL);
 	else
-		value = tce_chunk_unmap(&view, value, piece->first, last,
-					leave ? &spare : NULL);
-	/* Without a place to leave it an array stays, and a run stays one. */
+		state = tce_chunk_unmap(&view, state, piece->first, last,
+					leave ? &stash : NULL);
+	/* Without a place to leave it an array stays, and linear stays linear. */
 	if (!leave)
-		require(tce_chunk_is_dense(value) == tce_chunk_is_dense(was));
+		require(tce_chunk_is_dense(state) == tce_chunk_is_dense(was));
 	if (leave && is_empty(after->ua))
-		require(!value);
-	chunk_put(word, value, wait);
-	kfree(spare);
+		require(!state);
+	require(tce_chunk_is_unused(state) ==
+		(tce_chunk_is_dense(state) && is_empty(after->ua)));
+	chunk_put(word, state);
+	tce_stash_empty(&stash);
 	*chunk = *after;
 }
 
@@ -368,24 +337,12 @@ static void fill(struct chunk *chunk, struct input *in)
 	}
 }
 
-static void count(struct chunk *chunk, struct input *in)
+static void look(struct chunk *chunk, struct input *in)
 {
-	unsigned int first = take_below(in, ENTRIES), last;
-	unsigned long ua, bytes, value = word_of(chunk);
+	unsigned int first = take_below(in, ENTRIES);
 
-	last = first + take_below(in, ENTRIES - first);
-	/* Around an address that is there, more often than not. */
-	ua = chunk->ua[take_below(in, ENTRIES)];
-	if (ua == UNMAPPED)
-		ua = take(in, 7) << 1;
-	ua -= take(in, 1) * step / 2;
-	bytes = (1 + take(in, 2)) * step / 2;
-	if (ua + bytes + step < ua)
-		return;
-	bytes = ALIGN(ua + bytes, step) - ua;
-
-	check_count(chunk, value, first, last, ua, bytes);
-	check_pieces(chunk, value, first, last);
+	check_pieces(chunk, word_of(chunk), first,
+		     first + take_below(in, ENTRIES - first));
 }
 
 static void one_step(struct input *in)
@@ -403,7 +360,7 @@ static void one_step(struct input *in)
 	case 6 ... 8:
 		return unmap(chunk, in);
 	case 9 ... 10:
-		return count(chunk, in);
+		return look(chunk, in);
 	case 11:
 		return fill(chunk, in);
 	case 12:

@@ -2,78 +2,29 @@
 /*
  * The owner of an iommu_table: a process that maps its own memory.
  *
- * Everything that changes an entry of an owned table goes through here, be it
- * an ioctl of VFIO or a hypercall of a guest.
+ * Everything that changes an entry of an owned table goes through here or, for
+ * lists of hypercalls, through asm/tce_list.h.
  */
 #ifndef _ASM_POWERPC_TCE_OWNER_H
 #define _ASM_POWERPC_TCE_OWNER_H
 
 #include <linux/list.h>
 #include <linux/math.h>
-#include <linux/minmax.h>
 #include <linux/types.h>
-
-#include <asm/mm_iommu.h>
 
 struct iommu_table;
 struct mm_struct;
 struct tce_dense;
 struct tce_owner;
 
-/* Regions whose entries wait for the kill in a batch. */
-#define TCE_BATCH_REGIONS	8
-
 /**
- * struct tce_gone - entries that were cleared, but not yet killed
- * @region: where they pointed; alive, for they are still counted
- * @nr: how many
+ * struct tce_stash - arrays for chunks of a view that become dense
+ * @first: the first of them, NULL if there is none
+ *
+ * Filled before chunks are locked, emptied after. {} is an empty one.
  */
-struct tce_gone {
-	struct mm_iommu_region *region;
-	unsigned long nr;
-};
-
-/**
- * struct tce_span - entries that one operation over several chunks works on
- * @next: in the owner's list
- * @first: first chunk
- * @last: last chunk
- */
-struct tce_span {
-	struct list_head next;
-	unsigned long first;
-	unsigned long last;
-};
-
-/**
- * struct tce_batch - one operation on the entries of an owned table
- * @tbl: the table
- * @owner: its owner
- * @span: keeps out other operations over several chunks; unused in one chunk
- * @kill_first: first entry changed since the last kill
- * @kill_end: entry after the last such; not above @kill_first if none
- * @new_ua: first address of @new_region
- * @new_bytes: its size; 0 if not known
- * @new_region: region that the last mapped address lies in. To be touched only
- *		for addresses in it for which an entry is counted
- * @nr_gone: elements of @gone in use
- * @gone: entries to uncount after the kill
- * @nr_spare: elements of @spare in use
- * @spare: arrays for chunks that get dense
- */
-struct tce_batch {
-	struct iommu_table *tbl;
-	struct tce_owner *owner;
-	struct tce_span span;
-	unsigned long kill_first;
-	unsigned long kill_end;
-	unsigned long new_ua;
-	unsigned long new_bytes;
-	struct mm_iommu_region *new_region;
-	unsigned int nr_gone;
-	struct tce_gone gone[TCE_BATCH_REGIONS];
-	unsigned int nr_spare;
-	struct tce_dense *spare[2];
+struct tce_stash {
+	struct tce_dense *first;
 };
 
 /**
@@ -123,12 +74,8 @@ int tce_map(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 	    unsigned long ua, unsigned long perm);
 int tce_unmap(struct iommu_table *tbl, unsigned long entry, unsigned long nr);
 
-int tce_grow(struct iommu_table *tbl, unsigned long entry, unsigned long nr);
-void tce_batch_begin(struct tce_batch *batch, struct iommu_table *tbl,
-		     unsigned long entry, unsigned long nr);
-void tce_batch_unmap(struct tce_batch *batch, unsigned long entry,
-		     unsigned long nr);
-void tce_batch_end(struct tce_batch *batch);
+int tce_stash_add(struct tce_stash *stash, unsigned long nr);
+void tce_stash_empty(struct tce_stash *stash);
 #else
 static inline void tce_owner_free(struct iommu_table *tbl) { }
 #endif

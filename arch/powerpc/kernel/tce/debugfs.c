@@ -9,20 +9,23 @@
  * RUNS are those of physically contiguous memory, 0 if the region is kept as one
  * word a page. All numbers are decimal, but for addresses.
  *
- * The file is there as long as the owner is: removing it waits for those who
- * read it. They take no lock, so nobody waits for them for long; nor do they
- * enter the gate of tce/check.c, so what is shown may change meanwhile.
+ * All of it is taken as the file is opened, without a lock, so what changes
+ * meanwhile may be in it or not. The file is there as long as the owner is, and
+ * removing it waits for those who open it at the moment: for no lock that others
+ * hold, and for nobody who reads.
  */
 
 #include <linux/atomic.h>
-#include <linux/cleanup.h>
 #include <linux/debugfs.h>
 #include <linux/init.h>
 #include <linux/kernel.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
 
 #include <asm/iommu.h>
 #include <asm/mm_iommu.h>
@@ -38,81 +41,158 @@ static unsigned long table_bytes(struct iommu_table *tbl)
 	return tbl->it_ops->allocated ? tbl->it_ops->allocated(tbl) : 0;
 }
 
-static void show_view(struct seq_file *m, struct tce_view *view)
-{
-	struct tce_view_use use = {};
+/**
+ * struct region_line - what is shown of a region
+ * @ua: its first address
+ * @bytes: its size
+ * @entries: IOMMU entries that point there
+ * @refs: containers that registered it
+ * @runs: how many runs it has, 0 if it is kept as one word a page
+ */
+struct region_line {
+	unsigned long ua;
+	unsigned long bytes;
+	s64 entries;
+	unsigned int refs;
+	unsigned long runs;
+};
 
-	/* Without registered memory there is none. */
-	if (view->root)
-		tce_view_count(view, &use);
+/**
+ * struct snapshot - what is shown of a table, as it was when the file was opened
+ * @pid: the process
+ * @version: of the container's API
+ * @bus_address: first byte of the window
+ * @size: bytes of the window
+ * @page_shift: size of its pages
+ * @levels: levels of the table
+ * @closed: the window is being removed
+ * @charged: bytes of locked memory
+ * @allocated: bytes of the table
+ * @chunks: chunks of the view
+ * @use: what it is made of
+ * @nr_regions: elements of @region
+ * @region: the regions, ascending
+ */
+struct snapshot {
+	pid_t pid;
+	unsigned int version;
+	u64 bus_address;
+	u64 size;
+	unsigned long page_shift;
+	unsigned long levels;
+	bool closed;
+	unsigned long charged;
+	unsigned long allocated;
+	unsigned long chunks;
+	struct tce_view_use use;
+	unsigned long nr_regions;
+	struct region_line region[];
+};
 
-	seq_printf(m, "view_allocated %lu\n",
-		   use.nodes * sizeof(struct tce_node) +
-		   use.dense * sizeof(struct tce_dense));
-	seq_printf(m, "chunks_empty %lu\n",
-		   view->nr_chunks - use.runs - use.dense);
-	seq_printf(m, "chunks_run %lu\n", use.runs);
-	seq_printf(m, "chunks_dense %lu\n", use.dense);
-}
-
-static void show_window(struct seq_file *m, struct iommu_table *tbl)
+static void take_window(struct snapshot *s, struct iommu_table *tbl)
 {
 	struct tce_owner *owner = tbl->it_owner;
 
-	seq_printf(m, "process %d\n", owner->pid);
-	seq_printf(m, "version %d\n", owner->registry ? 2 : 1);
-	seq_printf(m, "bus_address 0x%llx\n",
-		   (u64)tbl->it_offset << tbl->it_page_shift);
-	seq_printf(m, "size %llu\n", (u64)tbl->it_size << tbl->it_page_shift);
-	seq_printf(m, "page_shift %lu\n", tbl->it_page_shift);
-	seq_printf(m, "levels %lu\n", tbl->it_indirect_levels + 1);
-	seq_printf(m, "closed %d\n", READ_ONCE(owner->closed));
-	seq_printf(m, "charged %lu\n",
-		   PAGE_ALIGN(tbl->it_allocated_size));
-	seq_printf(m, "table_allocated %lu\n", table_bytes(tbl));
-	show_view(m, &owner->view);
+	s->pid = owner->pid;
+	s->version = owner->ops->version;
+	s->bus_address = (u64)tbl->it_offset << tbl->it_page_shift;
+	s->size = (u64)tbl->it_size << tbl->it_page_shift;
+	s->page_shift = tbl->it_page_shift;
+	s->levels = tbl->it_indirect_levels + 1;
+	s->closed = READ_ONCE(owner->closed);
+	s->charged = PAGE_ALIGN(tbl->it_allocated_size);
+	s->allocated = table_bytes(tbl);
+	s->chunks = owner->view.nr_chunks;
+	/* Without registered memory there is no view. */
+	if (owner->view.root)
+		tce_view_count(&owner->view, &s->use);
 }
 
-static void show_region(struct seq_file *m,
-			const struct mm_iommu_region *region)
+/* Up to @max regions; returns how many there are. */
+static unsigned long take_regions(const struct mm_iommu *registry,
+				  struct region_line *line, unsigned long max)
 {
-	seq_printf(m, "region 0x%lx %lu %lld %u %lu\n", region->ua,
-		   region->nr_pages << PAGE_SHIFT,
-		   mm_iommu_entries(region), READ_ONCE(region->refs),
-		   region->nr_runs);
-}
-
-/*
- * Positions: 0 is the window, others the page where a region begins, plus 1. Go
- * to the first region from *@pos on.
- */
-static loff_t *go_to_region(struct iommu_table *tbl, loff_t *pos)
-{
-	const struct mm_iommu *registry = tbl->it_owner->registry;
 	const struct mm_iommu_region *region;
+	unsigned long ua = 0, nr = 0;
 
-	if (!registry)
-		return NULL;
-
-	guard(rcu)();
-	region = mm_iommu_next(registry, (*pos - 1) << PAGE_SHIFT);
-	if (!region)
-		return NULL;
-	*pos = (region->ua >> PAGE_SHIFT) + 1;
-
-	return pos;
+	for (;;) {
+		rcu_read_lock();
+		region = mm_iommu_next(registry, ua);
+		if (!region) {
+			rcu_read_unlock();
+			return nr;
+		}
+		ua = mm_iommu_end(region);
+		if (nr < max) {
+			line[nr].ua = region->ua;
+			line[nr].bytes = region->nr_pages << PAGE_SHIFT;
+			line[nr].entries = mm_iommu_entries(region);
+			line[nr].refs = READ_ONCE(region->refs);
+			line[nr].runs = region->nr_runs;
+		}
+		rcu_read_unlock();
+		nr++;
+		cond_resched();
+	}
 }
 
+static struct snapshot *take_snapshot(struct iommu_table *tbl)
+{
+	struct mm_iommu *registry = tbl->it_owner->registry;
+	unsigned long max = 0;
+	struct snapshot *s;
+
+	if (registry)
+		max = take_regions(registry, NULL, 0);
+
+	s = kvzalloc(struct_size(s, region, max), GFP_KERNEL);
+	if (!s)
+		return NULL;
+
+	take_window(s, tbl);
+	if (registry)
+		s->nr_regions = min(max, take_regions(registry, s->region,
+						      max));
+
+	return s;
+}
+
+static void show_window(struct seq_file *m, const struct snapshot *s)
+{
+	seq_printf(m, "process %d\n", s->pid);
+	seq_printf(m, "version %u\n", s->version);
+	seq_printf(m, "bus_address 0x%llx\n", s->bus_address);
+	seq_printf(m, "size %llu\n", s->size);
+	seq_printf(m, "page_shift %lu\n", s->page_shift);
+	seq_printf(m, "levels %lu\n", s->levels);
+	seq_printf(m, "closed %d\n", s->closed);
+	seq_printf(m, "charged %lu\n", s->charged);
+	seq_printf(m, "table_allocated %lu\n", s->allocated);
+	seq_printf(m, "view_allocated %lu\n",
+		   s->use.nodes * sizeof(struct tce_node) +
+		   s->use.dense * sizeof(struct tce_dense));
+	seq_printf(m, "chunks_empty %lu\n",
+		   s->chunks - s->use.linear - s->use.dense);
+	seq_printf(m, "chunks_run %lu\n", s->use.linear);
+	seq_printf(m, "chunks_dense %lu\n", s->use.dense);
+}
+
+/* Position 0 is the window, the others are regions. */
 static void *table_start(struct seq_file *m, loff_t *pos)
 {
-	return *pos ? go_to_region(m->private, pos) : pos;
+	struct snapshot *s = m->private;
+
+	if (!*pos)
+		return SEQ_START_TOKEN;
+
+	return *pos <= s->nr_regions ? &s->region[*pos - 1] : NULL;
 }
 
 static void *table_next(struct seq_file *m, void *v, loff_t *pos)
 {
 	++*pos;
 
-	return go_to_region(m->private, pos);
+	return table_start(m, pos);
 }
 
 static void table_stop(struct seq_file *m, void *v)
@@ -121,22 +201,13 @@ static void table_stop(struct seq_file *m, void *v)
 
 static int table_show(struct seq_file *m, void *v)
 {
-	struct iommu_table *tbl = m->private;
-	const struct mm_iommu_region *region;
-	unsigned long ua;
-	loff_t *pos = v;
+	const struct region_line *r = v;
 
-	if (!*pos) {
-		show_window(m, tbl);
-		return 0;
-	}
-
-	/* It may have gone since. */
-	guard(rcu)();
-	ua = (*pos - 1) << PAGE_SHIFT;
-	region = mm_iommu_find(tbl->it_owner->registry, ua);
-	if (region && region->ua == ua)
-		show_region(m, region);
+	if (v == SEQ_START_TOKEN)
+		show_window(m, m->private);
+	else
+		seq_printf(m, "region 0x%lx %lu %lld %u %lu\n", r->ua, r->bytes,
+			   r->entries, r->refs, r->runs);
 
 	return 0;
 }
@@ -148,7 +219,39 @@ static const struct seq_operations table_sops = {
 	.show	= table_show,
 };
 
-DEFINE_SEQ_ATTRIBUTE(table);
+/* debugfs keeps the file from being removed until this returns. */
+static int table_open(struct inode *inode, struct file *file)
+{
+	struct snapshot *s = take_snapshot(inode->i_private);
+	int ret;
+
+	if (!s)
+		return -ENOMEM;
+
+	ret = seq_open(file, &table_sops);
+	if (ret) {
+		kvfree(s);
+		return ret;
+	}
+	((struct seq_file *)file->private_data)->private = s;
+
+	return 0;
+}
+
+static int table_release(struct inode *inode, struct file *file)
+{
+	kvfree(((struct seq_file *)file->private_data)->private);
+
+	return seq_release(inode, file);
+}
+
+static const struct file_operations table_fops = {
+	.owner		= THIS_MODULE,
+	.open		= table_open,
+	.read		= seq_read,
+	.llseek		= seq_lseek,
+	.release	= table_release,
+};
 
 /**
  * tce_debugfs_add - show a table
@@ -165,15 +268,16 @@ void tce_debugfs_add(struct iommu_table *tbl)
 	owner->pid = task_tgid_nr(current);
 	snprintf(name, sizeof(name), "%d-%u", owner->pid,
 		 atomic_inc_return(&serial));
-	owner->debugfs = debugfs_create_file(name, 0400, tce_debugfs_dir, tbl,
-					     &table_fops);
+	/* Whoever has opened it has all that it shows: nobody waits for him. */
+	owner->debugfs = debugfs_create_file_unsafe(name, 0400, tce_debugfs_dir,
+						    tbl, &table_fops);
 }
 
 /**
  * tce_debugfs_del - show a table no more
  * @tbl: the table, which is about to lose its owner
  *
- * Context: May sleep; waits for those who read.
+ * Context: May sleep; waits for those who open it at the moment.
  */
 void tce_debugfs_del(struct iommu_table *tbl)
 {

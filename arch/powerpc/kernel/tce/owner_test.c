@@ -9,19 +9,23 @@
  */
 
 #include <kunit/test.h>
+#include <linux/completion.h>
+#include <linux/jiffies.h>
+#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/preempt.h>
 #include <linux/prandom.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 
 #include <asm/iommu.h>
 #include <asm/mm_iommu.h>
 #include <asm/tce.h>
 #include <asm/tce_owner.h>
-#include <asm/tce_owner_rm.h>
+#include <asm/tce_list.h>
 
 #include "tce.h"
 #include "view.h"
@@ -46,6 +50,9 @@
  * @usable: entries and stale ones that point into each region
  * @nr_stale: how many are stale
  * @fault: what was seen to be wrong first; NULL if nothing
+ * @refuse_set: a hypervisor refuses some entries that are to be written
+ * @refuse_clear: it refuses some that are to be cleared
+ * @was: entries before a step
  * @list_ua: addresses of a list
  * @list_tce: TCEs of a list
  */
@@ -60,8 +67,11 @@ struct owner_test {
 	long usable[NR_REGIONS];
 	unsigned long nr_stale;
 	const char *fault;
-	u64 list_ua[TCE_TRY_MAX];
-	u64 list_tce[TCE_TRY_MAX];
+	bool refuse_set;
+	bool refuse_clear;
+	u64 was[NR_ENTRIES];
+	u64 list_ua[TCE_LIST_MAX];
+	u64 list_tce[TCE_LIST_MAX];
 };
 
 static struct owner_test *of_table(const struct iommu_table *tbl)
@@ -123,18 +133,32 @@ static void write_entry(struct owner_test *t, unsigned long entry, u64 tce)
 	t->stale[entry] = t->stale[entry] ?: was;
 }
 
+static u32 below(struct owner_test *t, u32 end)
+{
+	return prandom_u32_state(&t->rnd) % end;
+}
+
+/* Of about each fourth operation, some entry. */
+static bool refuses(struct owner_test *t, bool armed, unsigned long nr)
+{
+	return armed && !below(t, 4 * nr);
+}
+
 static int test_set_runs(struct iommu_table *tbl, unsigned long entry,
 			 const struct tce_run *runs, unsigned int nr_runs,
 			 unsigned long perm)
 {
+	struct owner_test *t = of_table(tbl);
 	unsigned long i;
 
 	for (; nr_runs; nr_runs--, runs++) {
-		for (i = 0; i < runs->entries; i++)
-			write_entry(of_table(tbl), entry++,
-				    (runs->hpa + i * SZ_4K) | perm);
+		for (i = 0; i < runs->entries; i++) {
+			if (refuses(t, t->refuse_set, 64))
+				return -EIO;
+			write_entry(t, entry++, (runs->hpa + i * SZ_4K) | perm);
+		}
 	}
-	check_usable(of_table(tbl));
+	check_usable(t);
 
 	return 0;
 }
@@ -142,19 +166,33 @@ static int test_set_runs(struct iommu_table *tbl, unsigned long entry,
 static int test_set_list(struct iommu_table *tbl, unsigned long entry,
 			 const u64 *tces, unsigned long nr)
 {
-	for (; nr; nr--)
-		write_entry(of_table(tbl), entry++, *tces++);
-	check_usable(of_table(tbl));
+	struct owner_test *t = of_table(tbl);
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		if (refuses(t, t->refuse_set, nr))
+			return -EIO;
+		write_entry(t, entry++, *tces++);
+	}
+	check_usable(t);
 
 	return 0;
 }
 
-static void test_clear_run(struct iommu_table *tbl, unsigned long entry,
-			   unsigned long nr)
+static unsigned long test_clear_run(struct iommu_table *tbl,
+				    unsigned long entry, unsigned long nr)
 {
-	for (; nr; nr--)
-		write_entry(of_table(tbl), entry++, 0);
-	check_usable(of_table(tbl));
+	struct owner_test *t = of_table(tbl);
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		if (refuses(t, t->refuse_clear, nr))
+			break;
+		write_entry(t, entry++, 0);
+	}
+	check_usable(t);
+
+	return i;
 }
 
 static bool test_is_grown(const struct iommu_table *tbl, unsigned long entry,
@@ -216,6 +254,17 @@ static struct iommu_table_ops owner_test_ops = {
 	.tce_kill_rm	= test_kill,
 	.next_used	= test_next_used,
 	.allocated	= test_allocated,
+};
+
+/* A table of a hypervisor, which caches nothing that has to be killed. */
+static struct iommu_table_ops refusing_test_ops = {
+	.get		= test_get,
+	.set_runs	= test_set_runs,
+	.set_list	= test_set_list,
+	.clear_run	= test_clear_run,
+	.tce_kill	= test_kill,
+	.next_used	= test_next_used,
+	.may_refuse	= true,
 };
 
 static int owner_test_init(struct kunit *test)
@@ -284,11 +333,6 @@ static void close_all(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, 0, mm_iommu_unregister(t->region[r]));
 }
 
-static u32 below(struct owner_test *t, u32 end)
-{
-	return prandom_u32_state(&t->rnd) % end;
-}
-
 /* A range, short ones more often, in which entries can be mapped to memory. */
 static void random_range(struct owner_test *t, unsigned long *entry,
 			 unsigned long *nr, unsigned long *ua)
@@ -305,11 +349,14 @@ static void random_list(struct owner_test *t, struct tce_list *list)
 {
 	unsigned long i, ua = t->ua;
 
-	list->tbl = &t->tbl;
-	list->nr = 1 + below(t, below(t, 2) ? 8 : TCE_TRY_MAX);
+	*list = (struct tce_list){
+		.tbl	= &t->tbl,
+		.page	= t->list_ua,
+		.ua	= t->list_ua,
+		.tce	= t->list_tce,
+	};
+	list->nr = 1 + below(t, below(t, 2) ? 8 : TCE_LIST_MAX);
 	list->entry = below(t, NR_ENTRIES - list->nr + 1);
-	list->ua = t->list_ua;
-	list->tce = t->list_tce;
 	for (i = 0; i < list->nr; i++) {
 		if (!i || !below(t, 4))
 			ua = t->ua + below(t, NR_REGIONS * REGION_ENTRIES) *
@@ -320,50 +367,57 @@ static void random_list(struct owner_test *t, struct tce_list *list)
 	}
 }
 
-static bool try_unmap(struct owner_test *t, unsigned long entry,
-		      unsigned long nr, bool real_mode)
+static bool list_in_chunk(const struct tce_list *list)
 {
-	struct tce_try try;
-	bool ok;
-
-	if (tce_try_begin(&try, &t->tbl, entry, nr, real_mode))
-		return false;
-
-	ok = tce_try_prepare(&try, entry, nr);
-	if (ok)
-		tce_try_unmap(&try, entry, nr);
-	tce_try_end(&try);
-
-	return ok;
+	return entries_in_chunk(list->tbl, list->entry, list->nr) == list->nr;
 }
 
 /* One of the ways that hypercalls take when they wait for nothing. */
 static bool try_something(struct owner_test *t)
 {
-	bool real_mode = below(t, 2), ok = false;
+	struct tce_stash stash = {}, *to = below(t, 2) ? &stash : NULL;
 	unsigned long entry, nr, ua;
 	struct tce_list list;
+	int ret = -EAGAIN;
 
 	random_range(t, &entry, &nr, &ua);
 	random_list(t, &list);
+	nr = entries_in_chunk(&t->tbl, entry, nr);
 	rcu_read_lock();
 	preempt_disable();
 	switch (below(t, 3)) {
 	case 0:
-		ok = tce_try_one(&t->tbl, entry, ua | RW, real_mode);
+		ret = tce_map_one_now(&t->tbl, entry, ua | RW, to);
 		break;
 	case 1:
-		ok = tce_list_hold(&list) && tce_try_list(&list, real_mode);
+		if (list_in_chunk(&list) && tce_list_count_now(&list))
+			ret = tce_list_put_now(&list, to);
 		break;
 	case 2:
-		nr = min(nr, tce_chunk_left(&t->tbl, entry));
-		ok = try_unmap(t, entry, nr, real_mode);
+		ret = tce_unmap_now(&t->tbl, entry, nr, to);
 		break;
 	}
 	preempt_enable();
 	rcu_read_unlock();
+	tce_stash_empty(&stash);
 
-	return ok;
+	return !ret;
+}
+
+/* The way that hypercalls take when they wait. */
+static int put_list(struct owner_test *t)
+{
+	struct tce_stash stash = {};
+	struct tce_list list;
+	int ret;
+
+	random_list(t, &list);
+	ret = tce_list_count(&list, &stash);
+	if (!ret)
+		ret = tce_list_put(&list, &stash);
+	tce_stash_empty(&stash);
+
+	return ret;
 }
 
 static void owner_kills_before_it_uncounts(struct kunit *test)
@@ -377,7 +431,7 @@ static void owner_kills_before_it_uncounts(struct kunit *test)
 		unsigned long entry, nr, ua;
 
 		random_range(t, &entry, &nr, &ua);
-		switch (below(t, 4)) {
+		switch (below(t, 5)) {
 		case 0:
 			KUNIT_ASSERT_EQ(test, 0,
 					tce_map(&t->tbl, entry, nr, ua, RW));
@@ -387,6 +441,10 @@ static void owner_kills_before_it_uncounts(struct kunit *test)
 			KUNIT_ASSERT_EQ(test, 0,
 					tce_unmap(&t->tbl, entry, nr));
 			expect_end(test, "unmap");
+			break;
+		case 2:
+			KUNIT_ASSERT_EQ(test, 0, put_list(t));
+			expect_end(test, "a list");
 			break;
 		default:
 			tried += try_something(t);
@@ -420,9 +478,203 @@ static void owner_kills_before_it_unpins(struct kunit *test)
 	close_all(test);
 }
 
+/* Entries that are not of the step are as they were. */
+static void expect_kept(struct kunit *test, unsigned long entry,
+			unsigned long nr)
+{
+	struct owner_test *t = test->priv;
+	unsigned long i;
+
+	for (i = 0; i < NR_ENTRIES; i++) {
+		if (i - entry >= nr && t->was[i] != t->tce[i])
+			break;
+	}
+	KUNIT_ASSERT_EQ_MSG(test, NR_ENTRIES, i,
+			    "an entry was changed that is not of %lu +%lu",
+			    entry, nr);
+}
+
+static void refuse_step(struct kunit *test)
+{
+	struct owner_test *t = test->priv;
+	unsigned long entry, nr, ua;
+	struct tce_stash stash = {};
+	struct tce_list list;
+	int ret;
+
+	memcpy(t->was, t->tce, sizeof(t->was));
+	random_range(t, &entry, &nr, &ua);
+	switch (below(t, 3)) {
+	case 0:
+		ret = tce_map(&t->tbl, entry, nr, ua, RW);
+		break;
+	case 1:
+		ret = tce_unmap(&t->tbl, entry, nr);
+		break;
+	default:
+		random_list(t, &list);
+		entry = list.entry;
+		nr = list.nr;
+		ret = tce_list_count(&list, &stash);
+		if (!ret)
+			ret = tce_list_put(&list, &stash);
+		tce_stash_empty(&stash);
+	}
+	KUNIT_ASSERT_TRUE(test, !ret || ret == -EIO);
+	expect_kept(test, entry, nr);
+	expect_end(test, "a refusal");
+	cond_resched();
+}
+
+/* Clears succeed: what a hypervisor does not write is not counted either. */
+static void owner_takes_refused_maps_back(struct kunit *test)
+{
+	struct owner_test *t = test->priv;
+	unsigned int step;
+
+	t->tbl.it_ops = &refusing_test_ops;
+	register_all(test);
+	KUNIT_ASSERT_EQ(test, 0, tce_owner_take(&t->tbl, current->mm, true));
+	t->refuse_set = true;
+	for (step = 0; step < NR_STEPS / 4; step++)
+		refuse_step(test);
+	t->refuse_set = false;
+	close_all(test);
+}
+
+/* What it does not clear stays mapped, counted and in the view. */
+static void owner_keeps_what_is_not_cleared(struct kunit *test)
+{
+	struct owner_test *t = test->priv;
+	unsigned int step;
+
+	t->tbl.it_ops = &refusing_test_ops;
+	register_all(test);
+	KUNIT_ASSERT_EQ(test, 0, tce_owner_take(&t->tbl, current->mm, true));
+	t->refuse_clear = true;
+	for (step = 0; step < NR_STEPS / 4; step++)
+		refuse_step(test);
+	t->refuse_clear = false;
+	close_all(test);
+}
+
+/**
+ * struct owner_thread - a call by another thread
+ * @tbl: the table
+ * @chunk: its first chunk
+ * @nr_chunks: how many
+ * @close: close the table instead of unmapping these
+ * @ret: what the call returned
+ * @task: the thread, while it waits
+ * @done: it has returned
+ */
+struct owner_thread {
+	struct iommu_table *tbl;
+	unsigned long chunk;
+	unsigned long nr_chunks;
+	bool close;
+	int ret;
+	struct task_struct *task;
+	struct completion done;
+};
+
+static int owner_thread_fn(void *data)
+{
+	struct owner_thread *o = data;
+
+	allow_signal(SIGKILL);
+	if (o->close)
+		tce_owner_close(o->tbl);
+	else
+		o->ret = tce_unmap(o->tbl, o->chunk * TCE_CHUNK_ENTRIES,
+				   o->nr_chunks * TCE_CHUNK_ENTRIES);
+	complete(&o->done);
+
+	return 0;
+}
+
+static void start(struct kunit *test, struct owner_thread *o,
+		  unsigned long chunk, unsigned long nr_chunks, bool close)
+{
+	struct owner_test *t = test->priv;
+
+	o->tbl = &t->tbl;
+	o->chunk = chunk;
+	o->nr_chunks = nr_chunks;
+	o->close = close;
+	o->ret = 0;
+	init_completion(&o->done);
+	o->task = kthread_run(owner_thread_fn, o, "tce_owner_test");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(o->task));
+}
+
+static bool has_ended(struct owner_thread *o, unsigned long jiffies)
+{
+	return wait_for_completion_timeout(&o->done, jiffies);
+}
+
+static void owner_serves_ranges_in_order(struct kunit *test)
+{
+	struct owner_test *t = test->priv;
+	struct owner_thread second, third, killed;
+	struct tce_range first;
+
+	KUNIT_ASSERT_EQ(test, 0, tce_owner_take(&t->tbl, current->mm, true));
+	KUNIT_ASSERT_EQ(test, 0, tce_range_begin(&t->tbl, &first, 0,
+						 2 * TCE_CHUNK_ENTRIES, 0));
+	start(test, &second, 1, 2, false);
+	KUNIT_EXPECT_FALSE(test, has_ended(&second, HZ / 10));
+	/* Overlaps the one that waits only, and has come later. */
+	start(test, &third, 2, 2, false);
+	KUNIT_EXPECT_FALSE(test, has_ended(&third, HZ / 10));
+
+	start(test, &killed, 0, 2, false);
+	KUNIT_EXPECT_FALSE(test, has_ended(&killed, HZ / 10));
+	send_sig(SIGKILL, killed.task, 1);
+	wait_for_completion(&killed.done);
+	KUNIT_EXPECT_EQ(test, -EINTR, killed.ret);
+
+	tce_range_end(&t->tbl, &first);
+	wait_for_completion(&second.done);
+	wait_for_completion(&third.done);
+	KUNIT_EXPECT_EQ(test, 0, second.ret);
+	KUNIT_EXPECT_EQ(test, 0, third.ret);
+	tce_owner_close(&t->tbl);
+	tce_owner_free(&t->tbl);
+}
+
+static void owner_closes_before_those_that_wait(struct kunit *test)
+{
+	struct owner_test *t = test->priv;
+	struct owner_thread waits, closes, late;
+	struct tce_range first;
+
+	KUNIT_ASSERT_EQ(test, 0, tce_owner_take(&t->tbl, current->mm, true));
+	KUNIT_ASSERT_EQ(test, 0, tce_range_begin(&t->tbl, &first, 0,
+						 2 * TCE_CHUNK_ENTRIES, 0));
+	start(test, &waits, 0, 2, false);
+	KUNIT_EXPECT_FALSE(test, has_ended(&waits, HZ / 10));
+	start(test, &closes, 0, 0, true);
+	/* Only the first one is under way, and only that is waited for. */
+	wait_for_completion(&waits.done);
+	KUNIT_EXPECT_EQ(test, -ENXIO, waits.ret);
+	KUNIT_EXPECT_FALSE(test, has_ended(&closes, HZ / 10));
+	start(test, &late, 0, 2, false);
+	wait_for_completion(&late.done);
+	KUNIT_EXPECT_EQ(test, -ENXIO, late.ret);
+
+	tce_range_end(&t->tbl, &first);
+	wait_for_completion(&closes.done);
+	tce_owner_free(&t->tbl);
+}
+
 static struct kunit_case owner_test_cases[] = {
 	KUNIT_CASE(owner_kills_before_it_uncounts),
 	KUNIT_CASE(owner_kills_before_it_unpins),
+	KUNIT_CASE(owner_takes_refused_maps_back),
+	KUNIT_CASE(owner_keeps_what_is_not_cleared),
+	KUNIT_CASE(owner_serves_ranges_in_order),
+	KUNIT_CASE(owner_closes_before_those_that_wait),
 	{}
 };
 

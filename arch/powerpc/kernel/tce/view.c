@@ -5,19 +5,21 @@
  * The words of the chunks are the leaves of a tree of 4 KiB nodes that grows
  * on first use, and shrinks only when the view goes. A guest that maps all of
  * its memory one to one needs a word for 1024 entries; a mapping somewhere in
- * a huge window a node or two. Only entries that are no run, such as a guest's
- * that maps buffers as they come, need an array, of 8 KiB a chunk.
+ * a huge window a node or two. Only a chunk that is not linear, such as a guest's
+ * that maps buffers as they come, needs an array, of 8 KiB.
  *
  * All memory is linear mapped: real mode reads it.
  *
- * Changing a word may need an array where there was none, or leave one over.
- * It never allocates or frees by itself, for the chunk is locked: the caller
- * brings a spare array, and takes one away.
+ * A change may need an array where there was none, or leave one over. Nothing is
+ * allocated or freed while a chunk is locked: arrays are taken from the caller's
+ * stash and left there. Without a stash, as in real mode, an array stays where it
+ * is, even if no entry of its chunk is mapped any more.
  */
 
 #include <linux/align.h>
 #include <linux/bitops.h>
 #include <linux/build_bug.h>
+#include <linux/export.h>
 #include <linux/kmemleak.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>
@@ -37,32 +39,22 @@ static_assert(TCE_NODE_SLOTS == 512 && sizeof(struct tce_node) == 4096);
 /* Userspace and physical addresses are below 2^52. */
 static_assert(TCE_WORD_ADDR_SHIFT + 52 - TCE_WORD_ADDR_UNIT <= BITS_PER_LONG);
 
-static unsigned long run_word(unsigned int first, unsigned int last,
-			      unsigned long ua)
+static bool is_linear(unsigned long state)
 {
-	return TCE_WORD_RUN | (unsigned long)first << TCE_WORD_FIRST_SHIFT |
+	return (state & TCE_WORD_KIND_MASK) == TCE_WORD_LINEAR;
+}
+
+static unsigned long linear_state(unsigned int first, unsigned int last,
+				  unsigned long ua)
+{
+	return TCE_WORD_LINEAR | (unsigned long)first << TCE_WORD_FIRST_SHIFT |
 	       (unsigned long)last << TCE_WORD_LAST_SHIFT |
 	       ua >> TCE_WORD_ADDR_UNIT << TCE_WORD_ADDR_SHIFT;
 }
 
-static bool is_run(unsigned long value)
+static unsigned long word_addr(unsigned long state)
 {
-	return (value & TCE_WORD_KIND_MASK) == TCE_WORD_RUN;
-}
-
-static unsigned int run_first(unsigned long value)
-{
-	return (value >> TCE_WORD_FIRST_SHIFT) & INDEX_MASK;
-}
-
-static unsigned int run_last(unsigned long value)
-{
-	return (value >> TCE_WORD_LAST_SHIFT) & INDEX_MASK;
-}
-
-static unsigned long word_addr(unsigned long value)
-{
-	return value >> TCE_WORD_ADDR_SHIFT << TCE_WORD_ADDR_UNIT;
+	return state >> TCE_WORD_ADDR_SHIFT << TCE_WORD_ADDR_UNIT;
 }
 
 static unsigned long dense_word(const struct tce_dense *dense,
@@ -72,17 +64,9 @@ static unsigned long dense_word(const struct tce_dense *dense,
 	       __pa(dense) >> TCE_WORD_ADDR_UNIT << TCE_WORD_ADDR_SHIFT;
 }
 
-static unsigned int dense_used(unsigned long value)
+static unsigned int dense_used(unsigned long state)
 {
-	return (value >> TCE_WORD_FIRST_SHIFT) & USED_MASK;
-}
-
-/* Address that entry @i would have if the run went on to there. */
-static unsigned long run_addr(const struct tce_view *view, unsigned long value,
-			      unsigned int i)
-{
-	return word_addr(value) +
-	       (((unsigned long)i - run_first(value)) << view->page_shift);
+	return (state >> TCE_WORD_FIRST_SHIFT) & USED_MASK;
 }
 
 static struct tce_node *node_alloc(struct tce_view *view)
@@ -244,7 +228,7 @@ int tce_view_grow(struct tce_view *view, unsigned long chunk)
 		if (!new)
 			return -ENOMEM;
 
-		/* A full barrier: see tce_owner_close(). */
+		/* Readers walk without a lock. */
 		node = cmpxchg(slot, NULL, new);
 		if (node)
 			node_free(view, new);
@@ -256,61 +240,54 @@ int tce_view_grow(struct tce_view *view, unsigned long chunk)
 }
 
 /**
- * tce_dense_alloc - a spare array for tce_chunk_map() or tce_chunk_unmap()
- * @gfp: how to allocate
+ * tce_stash_add - have more arrays at hand
+ * @stash: where they go
+ * @nr: how many more
  *
- * Context: As @gfp says.
- * Return: the array, for kfree() if it is left over; NULL without memory.
+ * Context: May sleep.
+ * Return: 0 or -ENOMEM. The caller empties the stash in any case.
  */
-struct tce_dense *tce_dense_alloc(gfp_t gfp)
+int tce_stash_add(struct tce_stash *stash, unsigned long nr)
 {
-	struct tce_dense *dense = kmalloc(sizeof(*dense), gfp);
+	struct tce_dense *dense;
 
-	/* Once in use it is known by its physical address only. */
-	kmemleak_not_leak(dense);
-
-	return dense;
-}
-
-/**
- * tce_chunk_lock - take a chunk
- * @word: the chunk's word
- *
- * Context: Not in real mode. Preemption is off until tce_chunk_unlock().
- * Return: what the word says.
- */
-unsigned long tce_chunk_lock(unsigned long *word)
-{
-	preempt_disable();
-	while (test_and_set_bit_lock(TCE_WORD_LOCK_BIT, word)) {
-		preempt_enable();
-		while (READ_ONCE(*word) & TCE_WORD_LOCK)
-			cpu_relax();
-		preempt_disable();
+	for (; nr; nr--) {
+		dense = kmalloc(sizeof(*dense),
+				GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+		if (!dense)
+			return -ENOMEM;
+		/* In use, it is known by its physical address only. */
+		kmemleak_not_leak(dense);
+		tce_stash_leave(stash, dense);
+		cond_resched();
 	}
 
-	return READ_ONCE(*word) & ~TCE_WORD_LOCK;
+	return 0;
 }
+EXPORT_SYMBOL_GPL(tce_stash_add);
 
 /**
- * tce_chunk_unlock - let go of a chunk that tce_chunk_lock() took
- * @word: the chunk's word
- * @value: what it says from now on
+ * tce_stash_empty - free the arrays that are left in a stash
+ * @stash: the stash
  *
- * Context: Not in real mode.
+ * Context: Any but real mode.
  */
-void tce_chunk_unlock(unsigned long *word, unsigned long value)
+void tce_stash_empty(struct tce_stash *stash)
 {
-	/* Pairs with whoever takes the bit next. */
-	smp_store_release(word, value);
-	preempt_enable();
-}
+	while (stash->first) {
+		struct tce_dense *dense = stash->first;
 
-static bool dense_next(const struct tce_view *view, unsigned long value,
+		stash->first = dense->next;
+		kfree(dense);
+	}
+}
+EXPORT_SYMBOL_GPL(tce_stash_empty);
+
+static bool dense_next(const struct tce_view *view, unsigned long state,
 		       unsigned int first, unsigned int last,
 		       struct tce_piece *piece)
 {
-	const u64 *ua = tce_chunk_dense(value)->ua;
+	const u64 *ua = tce_chunk_dense(state)->ua;
 	unsigned long step = 1UL << view->page_shift;
 	unsigned int i = first, end;
 
@@ -333,7 +310,7 @@ static bool dense_next(const struct tce_view *view, unsigned long value,
 /**
  * tce_chunk_next - the next mapped entries of a chunk
  * @view: the view
- * @value: what the word of the chunk says; the chunk is locked
+ * @state: the chunk's state; the chunk is locked
  * @first: first entry of the chunk to look at
  * @last: last entry to look at
  * @piece: where the entries go, as many as are mapped to consecutive addresses
@@ -341,24 +318,24 @@ static bool dense_next(const struct tce_view *view, unsigned long value,
  * Context: Any, real mode included.
  * Return: false if none from @first to @last is mapped.
  */
-bool tce_chunk_next(const struct tce_view *view, unsigned long value,
+bool tce_chunk_next(const struct tce_view *view, unsigned long state,
 		    unsigned int first, unsigned int last,
 		    struct tce_piece *piece)
 {
-	if (tce_chunk_is_dense(value))
-		return dense_next(view, value, first, last, piece);
+	if (tce_chunk_is_dense(state))
+		return dense_next(view, state, first, last, piece);
 
-	if (!is_run(value))
+	if (!is_linear(state))
 		return false;
 
-	first = max(first, run_first(value));
-	last = min(last, run_last(value));
+	first = max(first, tce_linear_first(state));
+	last = min(last, tce_linear_last(state));
 	if (first > last)
 		return false;
 
 	piece->first = first;
 	piece->nr = last - first + 1;
-	piece->ua = run_addr(view, value, first);
+	piece->ua = tce_linear_ua(view, state, first);
 
 	return true;
 }
@@ -366,87 +343,26 @@ bool tce_chunk_next(const struct tce_view *view, unsigned long value,
 /**
  * tce_chunk_get - look one entry up
  * @view: the view
- * @value: what the word of the chunk says; the chunk is locked
+ * @state: the chunk's state; the chunk is locked
  * @i: the entry, in its chunk
  * @ua: where the address that it is mapped to goes
  *
  * Context: Any, real mode included.
  * Return: false if it is not mapped.
  */
-bool tce_chunk_get(const struct tce_view *view, unsigned long value,
+bool tce_chunk_get(const struct tce_view *view, unsigned long state,
 		   unsigned int i, unsigned long *ua)
 {
-	if (tce_chunk_is_dense(value)) {
-		u64 entry = tce_chunk_dense(value)->ua[i];
+	if (tce_chunk_is_dense(state)) {
+		u64 entry = tce_chunk_dense(state)->ua[i];
 
 		*ua = entry & ~TCE_DENSE_MAPPED;
 		return entry;
 	}
 
-	*ua = run_addr(view, value, i);
+	*ua = tce_linear_ua(view, state, i);
 
-	return is_run(value) && i >= run_first(value) && i <= run_last(value);
-}
-
-static unsigned int dense_within(const struct tce_dense *dense,
-				 unsigned int *first, unsigned int last,
-				 unsigned long ua, unsigned long ua_bytes)
-{
-	unsigned int i, nr = 0;
-
-	for (i = *first; i <= last; i++) {
-		if (!dense->ua[i])
-			continue;
-		if (dense->ua[i] - ua >= ua_bytes)
-			break;
-		nr++;
-	}
-	*first = i;
-
-	return nr;
-}
-
-/**
- * tce_chunk_count - count mapped entries as long as they are from one range
- * @view: the view
- * @value: what the word of the chunk says; the chunk is locked
- * @first: in: first entry of the chunk to look at; out: the first mapped one
- *	   whose address is not in the range, or one after @last
- * @last: last entry to look at
- * @ua: first byte of the range
- * @ua_bytes: size of the range; no entry reaches across its end
- *
- * Context: Any, real mode included.
- * Return: how many entries are mapped to addresses of the range, before @first
- *	   as it is on return.
- */
-unsigned int tce_chunk_count(const struct tce_view *view, unsigned long value,
-			     unsigned int *first, unsigned int last,
-			     unsigned long ua, unsigned long ua_bytes)
-{
-	struct tce_piece piece;
-	unsigned long fit;
-
-	if (tce_chunk_is_dense(value))
-		return dense_within(tce_chunk_dense(value), first, last, ua, ua_bytes);
-
-	if (!tce_chunk_next(view, value, *first, last, &piece)) {
-		*first = last + 1;
-		return 0;
-	}
-
-	*first = piece.first;
-	if (piece.ua - ua >= ua_bytes)
-		return 0;
-
-	fit = (ua_bytes - (piece.ua - ua)) >> view->page_shift;
-	if (fit < piece.nr) {
-		*first += fit;
-		return fit;
-	}
-	*first = last + 1;
-
-	return piece.nr;
+	return is_linear(state) && i >= tce_linear_first(state) && i <= tce_linear_last(state);
 }
 
 static unsigned int piece_last(const struct tce_piece *piece)
@@ -454,55 +370,42 @@ static unsigned int piece_last(const struct tce_piece *piece)
 	return piece->first + piece->nr - 1;
 }
 
-/* Can @piece be added to the run, the entries of both being one run then? */
-static bool run_can_take(const struct tce_view *view, unsigned long value,
-			 const struct tce_piece *piece)
-{
-	return piece->first <= run_last(value) + 1 &&
-	       piece_last(piece) + 1 >= run_first(value) &&
-	       run_addr(view, value, piece->first) == piece->ua;
-}
-
-static bool piece_covers_run(const struct tce_piece *piece, unsigned long value)
-{
-	return piece->first <= run_first(value) &&
-	       piece_last(piece) >= run_last(value);
-}
-
 /**
- * tce_chunk_map_needs_dense - will tce_chunk_map() want a spare array
+ * tce_chunk_map_needs_dense - will tce_chunk_map() want an array
  * @view: the view
- * @value: what the word of the chunk says
+ * @state: the chunk's state
  * @piece: entries to be mapped
  *
  * Context: Any, real mode included. A guess while the chunk is not locked.
  * Return: true if so.
  */
 bool tce_chunk_map_needs_dense(const struct tce_view *view,
-			       unsigned long value,
+			       unsigned long state,
 			       const struct tce_piece *piece)
 {
-	return is_run(value) && !piece_covers_run(piece, value) &&
-	       !run_can_take(view, value, piece);
+	return !tce_chunk_is_dense(state) &&
+	       !tce_linear_map(view, &state, piece->first, piece->nr,
+			       piece->ua);
 }
 
 /**
- * tce_chunk_unmap_needs_dense - will tce_chunk_unmap() want a spare array
- * @value: what the word of the chunk says
+ * tce_chunk_unmap_needs_dense - will tce_chunk_unmap() want an array
+ * @state: the chunk's state
  * @first: first entry to be unmapped
  * @last: last entry to be unmapped
  *
  * Context: Any, real mode included. A guess while the chunk is not locked.
- * Return: true if so: a hole in the middle of a run leaves two.
+ * Return: true if so: a hole in the middle of a linear chunk leaves two pieces.
+ *	   Never if the first or the last entry of the chunk is unmapped.
  */
-bool tce_chunk_unmap_needs_dense(unsigned long value, unsigned int first,
+bool tce_chunk_unmap_needs_dense(unsigned long state, unsigned int first,
 				 unsigned int last)
 {
-	return is_run(value) && first > run_first(value) &&
-	       last < run_last(value);
+	return is_linear(state) && first > tce_linear_first(state) &&
+	       last < tce_linear_last(state);
 }
 
-/* Write a run into an array. */
+/* Write a piece into an array. */
 static void dense_fill(const struct tce_view *view, struct tce_dense *dense,
 		       const struct tce_piece *piece)
 {
@@ -529,61 +432,60 @@ static unsigned int dense_count(const struct tce_dense *dense,
 /**
  * tce_chunk_to_dense - turn a chunk that is not dense into one that is
  * @view: the view
- * @value: what the word of the chunk says; the chunk is locked
- * @spare: the array to use, not NULL; NULL on return
+ * @state: the chunk's state; the chunk is locked
+ * @stash: where the array is taken from; not empty
  *
  * Context: Any, real mode included. Cannot fail.
- * Return: what the word has to say.
+ * Return: the new state.
  */
-unsigned long tce_chunk_to_dense(struct tce_view *view, unsigned long value,
-				 struct tce_dense **spare)
+unsigned long tce_chunk_to_dense(struct tce_view *view, unsigned long state,
+				 struct tce_stash *stash)
 {
-	struct tce_dense *dense = *spare;
+	struct tce_dense *dense = stash->first;
 	struct tce_piece piece = { 0 };
 
-	*spare = NULL;
+	stash->first = dense->next;
 	memset(dense, 0, sizeof(*dense));
 	atomic_long_inc(&view->nr_dense);
-	if (is_run(value)) {
-		piece.first = run_first(value);
-		piece.nr = run_last(value) - run_first(value) + 1;
-		piece.ua = word_addr(value);
+	if (is_linear(state)) {
+		piece.first = tce_linear_first(state);
+		piece.nr = tce_linear_last(state) - piece.first + 1;
+		piece.ua = word_addr(state);
 		dense_fill(view, dense, &piece);
 	}
 
 	return dense_word(dense, piece.nr);
 }
 
-/* Hand the array of a dense chunk to the caller, who frees it. */
-static void give_back(struct tce_view *view, unsigned long value,
-		      struct tce_dense **spare)
+/* Leave the array of a dense chunk to the caller, who frees it. */
+static void leave_array(struct tce_view *view, unsigned long state,
+			struct tce_stash *stash)
 {
-	if (!tce_chunk_is_dense(value))
+	if (!tce_chunk_is_dense(state))
 		return;
 
 	atomic_long_dec(&view->nr_dense);
-	kfree(*spare);
-	*spare = tce_chunk_dense(value);
+	tce_stash_leave(stash, tce_chunk_dense(state));
 }
 
-static unsigned long dense_map(struct tce_view *view, unsigned long value,
+static unsigned long dense_map(struct tce_view *view, unsigned long state,
 			       const struct tce_piece *piece,
-			       struct tce_dense **spare)
+			       struct tce_stash *stash)
 {
-	unsigned int used = dense_used(value), was;
-	struct tce_dense *dense = tce_chunk_dense(value);
+	unsigned int used = dense_used(state), was;
+	struct tce_dense *dense = tce_chunk_dense(state);
 	struct tce_piece all;
 
 	was = dense_count(dense, piece->first, piece_last(piece));
 	dense_fill(view, dense, piece);
 	used += piece->nr - was;
 
-	/* Just got full: it may have become one run, mapped out of order. */
-	if (was < piece->nr && used == TCE_CHUNK_ENTRIES && spare) {
-		dense_next(view, value, 0, TCE_CHUNK_ENTRIES - 1, &all);
+	/* Just got full: it may be one piece now, mapped out of order. */
+	if (was < piece->nr && used == TCE_CHUNK_ENTRIES && stash) {
+		dense_next(view, state, 0, TCE_CHUNK_ENTRIES - 1, &all);
 		if (all.nr == TCE_CHUNK_ENTRIES) {
-			give_back(view, value, spare);
-			return run_word(0, TCE_CHUNK_ENTRIES - 1, all.ua);
+			leave_array(view, state, stash);
+			return linear_state(0, TCE_CHUNK_ENTRIES - 1, all.ua);
 		}
 	}
 
@@ -591,95 +493,97 @@ static unsigned long dense_map(struct tce_view *view, unsigned long value,
 }
 
 /**
- * tce_chunk_map - enter mappings in a chunk's word
+ * tce_chunk_map - enter mappings in a chunk's state
  * @view: the view
- * @value: what the word says; the chunk is locked
+ * @state: the state; the chunk is locked
  * @piece: the entries and their address
- * @spare: an array if tce_chunk_map_needs_dense(), else it may be NULL; on
- *	   return, an array that is left over, for kfree(). Without a place to
- *	   leave it, @spare being NULL, an array stays in the chunk that has it
+ * @stash: has an array if tce_chunk_map_needs_dense(), and gets one that is left
+ *	   over. NULL in real mode: an array stays in the chunk that has it
  *
- * Context: Any; real mode with @spare NULL, as this may call kfree() otherwise.
- *	    Cannot fail.
- * Return: what the word has to say.
+ * Context: Any, real mode included. Cannot fail.
+ * Return: the new state.
  */
-unsigned long tce_chunk_map(struct tce_view *view, unsigned long value,
+unsigned long tce_chunk_map(struct tce_view *view, unsigned long state,
 			    const struct tce_piece *piece,
-			    struct tce_dense **spare)
+			    struct tce_stash *stash)
 {
 	unsigned int first = piece->first, last = piece_last(piece);
 
-	if (first == 0 && last == TCE_CHUNK_ENTRIES - 1 &&
-	    (spare || !tce_chunk_is_dense(value))) {
-		give_back(view, value, spare);
-		return run_word(first, last, piece->ua);
+	if (stash && first == 0 && last == TCE_CHUNK_ENTRIES - 1) {
+		leave_array(view, state, stash);
+		return linear_state(first, last, piece->ua);
 	}
 
-	if (tce_chunk_is_dense(value))
-		return dense_map(view, value, piece, spare);
+	if (tce_linear_map(view, &state, first, piece->nr, piece->ua))
+		return state;
 
-	if (!is_run(value) || piece_covers_run(piece, value))
-		return run_word(first, last, piece->ua);
+	if (!tce_chunk_is_dense(state))
+		state = tce_chunk_to_dense(view, state, stash);
 
-	if (!run_can_take(view, value, piece))
-		return dense_map(view, tce_chunk_to_dense(view, value, spare), piece,
-				 spare);
-
-	first = min(first, run_first(value));
-	last = max(last, run_last(value));
-
-	return run_word(first, last, run_addr(view, value, first));
-}
-
-static unsigned long dense_unmap(struct tce_view *view, unsigned long value,
-				 unsigned int first, unsigned int last,
-				 struct tce_dense **spare)
-{
-	struct tce_dense *dense = tce_chunk_dense(value);
-	unsigned int used;
-
-	used = dense_used(value) - dense_count(dense, first, last);
-	if (!used && spare) {
-		give_back(view, value, spare);
-		return 0;
-	}
-
-	memset(&dense->ua[first], 0, (last - first + 1) * sizeof(u64));
-
-	return dense_word(dense, used);
+	return dense_map(view, state, piece, stash);
 }
 
 /**
- * tce_chunk_unmap - take entries out of a chunk's word
+ * tce_chunk_unmap_dense - take entries out of a dense chunk, whose number is known
  * @view: the view
- * @value: what the word says; the chunk is locked
+ * @state: the chunk's state; the chunk is locked
  * @first: first entry
  * @last: last entry
- * @spare: as in tce_chunk_map(), with tce_chunk_unmap_needs_dense()
+ * @nr_mapped: how many of them are mapped
+ * @stash: where its array goes if it is empty now; NULL in real mode
+ *
+ * Context: Any, real mode included. Cannot fail.
+ * Return: the new state.
+ */
+unsigned long tce_chunk_unmap_dense(struct tce_view *view, unsigned long state,
+				    unsigned int first, unsigned int last,
+				    unsigned int nr_mapped,
+				    struct tce_stash *stash)
+{
+	if (stash && dense_used(state) == nr_mapped) {
+		leave_array(view, state, stash);
+		return 0;
+	}
+
+	memset64(&tce_chunk_dense(state)->ua[first], 0, last - first + 1);
+
+	return tce_chunk_add_used(state, -(long)nr_mapped);
+}
+
+/**
+ * tce_chunk_unmap - take entries out of a chunk's state
+ * @view: the view
+ * @state: the state; the chunk is locked
+ * @first: first entry
+ * @last: last entry
+ * @stash: as in tce_chunk_map(), with tce_chunk_unmap_needs_dense()
  *
  * Context: As tce_chunk_map(). Cannot fail.
- * Return: what the word has to say.
+ * Return: the new state.
  */
-unsigned long tce_chunk_unmap(struct tce_view *view, unsigned long value,
+unsigned long tce_chunk_unmap(struct tce_view *view, unsigned long state,
 			      unsigned int first, unsigned int last,
-			      struct tce_dense **spare)
+			      struct tce_stash *stash)
 {
-	if (tce_chunk_unmap_needs_dense(value, first, last))
-		value = tce_chunk_to_dense(view, value, spare);
+	if (tce_chunk_unmap_needs_dense(state, first, last))
+		state = tce_chunk_to_dense(view, state, stash);
 
-	if (tce_chunk_is_dense(value))
-		return dense_unmap(view, value, first, last, spare);
+	if (tce_chunk_is_dense(state))
+		return tce_chunk_unmap_dense(view, state, first, last,
+					     dense_count(tce_chunk_dense(state),
+							 first, last), stash);
 
-	if (!is_run(value) || first > run_last(value) ||
-	    last < run_first(value))
-		return value;
+	if (!is_linear(state) || first > tce_linear_last(state) ||
+	    last < tce_linear_first(state))
+		return state;
 
-	if (first > run_first(value))
-		return run_word(run_first(value), first - 1, word_addr(value));
+	if (first > tce_linear_first(state))
+		return linear_state(tce_linear_first(state), first - 1,
+				    word_addr(state));
 
-	if (last < run_last(value))
-		return run_word(last + 1, run_last(value),
-				run_addr(view, value, last + 1));
+	if (last < tce_linear_last(state))
+		return linear_state(last + 1, tce_linear_last(state),
+				    tce_linear_ua(view, state, last + 1));
 
 	return 0;
 }
@@ -699,10 +603,10 @@ static void count_node(const struct tce_node *node, unsigned int level,
 			if (below)
 				count_node(below, level - 1, use);
 		} else {
-			unsigned long value = READ_ONCE(node->slot[i].word);
+			unsigned long state = READ_ONCE(node->slot[i].word);
 
-			use->runs += is_run(value);
-			use->dense += tce_chunk_is_dense(value);
+			use->linear += is_linear(state);
+			use->dense += tce_chunk_is_dense(state);
 		}
 	}
 	cond_resched();
@@ -723,13 +627,13 @@ void tce_view_count(const struct tce_view *view, struct tce_view_use *use)
 #endif
 
 #ifdef CONFIG_SPAPR_TCE_CHECK
-static const char *dense_fault(const struct tce_view *view, unsigned long value,
+static const char *dense_fault(const struct tce_view *view, unsigned long state,
 			       unsigned long nr_entries)
 {
 	unsigned long mask = (1UL << view->page_shift) - 1, bits, i;
-	const u64 *ua = tce_chunk_dense(value)->ua;
+	const u64 *ua = tce_chunk_dense(state)->ua;
 
-	if (!word_addr(value) || !pfn_valid(word_addr(value) >> PAGE_SHIFT))
+	if (!word_addr(state) || !pfn_valid(word_addr(state) >> PAGE_SHIFT))
 		return "has an array that is no memory";
 
 	for (i = 0; i < TCE_CHUNK_ENTRIES; i++) {
@@ -740,8 +644,8 @@ static const char *dense_fault(const struct tce_view *view, unsigned long value,
 			return "has entries behind the window";
 	}
 
-	if (dense_count(tce_chunk_dense(value), 0, TCE_CHUNK_ENTRIES - 1) !=
-	    dense_used(value))
+	if (dense_count(tce_chunk_dense(state), 0, TCE_CHUNK_ENTRIES - 1) !=
+	    dense_used(state))
 		return "counts its entries wrong";
 
 	return NULL;
@@ -750,32 +654,32 @@ static const char *dense_fault(const struct tce_view *view, unsigned long value,
 /**
  * tce_chunk_fault - what is wrong with the word of a chunk
  * @view: the view
- * @value: what the word says, lock included
+ * @state: the word, lock included
  * @nr_entries: entries of the chunk that are in the table
  *
  * Context: May sleep. Nobody works on the chunk.
  * Return: NULL if it is well formed and not locked, else the end of a sentence
  *	   that begins with the word.
  */
-const char *tce_chunk_fault(const struct tce_view *view, unsigned long value,
+const char *tce_chunk_fault(const struct tce_view *view, unsigned long state,
 			    unsigned long nr_entries)
 {
-	if (value & TCE_WORD_LOCK)
+	if (state & TCE_WORD_LOCK)
 		return "is locked";
 
-	if (tce_chunk_is_dense(value))
-		return dense_fault(view, value, nr_entries);
+	if (tce_chunk_is_dense(state))
+		return dense_fault(view, state, nr_entries);
 
-	if (!is_run(value))
-		return value ? "is of no kind" : NULL;
+	if (!is_linear(state))
+		return state ? "is of no kind" : NULL;
 
-	if (run_first(value) > run_last(value))
+	if (tce_linear_first(state) > tce_linear_last(state))
 		return "ends before it begins";
 
-	if (word_addr(value) & ((1UL << view->page_shift) - 1))
+	if (word_addr(state) & ((1UL << view->page_shift) - 1))
 		return "has a malformed address";
 
-	return run_last(value) < nr_entries ? NULL :
+	return tce_linear_last(state) < nr_entries ? NULL :
 					      "has entries behind the window";
 }
 #endif

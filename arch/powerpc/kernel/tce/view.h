@@ -2,10 +2,10 @@
 /*
  * The userspace view of a TCE table: entry -> userspace address.
  *
- * Entries are grouped in chunks, and one word says all of a chunk:
+ * Entries are grouped in chunks, and one word has the state of a chunk:
  *
  *   empty    no entry is mapped; the word is 0
- *   run      entries first..last are mapped, to consecutive addresses
+ *   linear   entries first..last are mapped, to consecutive addresses
  *   dense    any; the addresses are in an array beside
  *
  *     63                        23 22        13 12         3 2    1    0
@@ -25,8 +25,11 @@
 
 #include <linux/atomic.h>
 #include <linux/bitops.h>
+#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/types.h>
+
+#include <asm/tce_owner.h>
 
 #define TCE_CHUNK_SHIFT		10
 #define TCE_CHUNK_ENTRIES	BIT(TCE_CHUNK_SHIFT)
@@ -35,7 +38,7 @@
 #define TCE_WORD_LOCK_BIT	0
 #define TCE_WORD_LOCK		BIT(TCE_WORD_LOCK_BIT)
 #define TCE_WORD_KIND_MASK	(3UL << 1)
-#define TCE_WORD_RUN		BIT(1)
+#define TCE_WORD_LINEAR		BIT(1)
 #define TCE_WORD_DENSE		(2UL << 1)
 #define TCE_WORD_FIRST_SHIFT	3
 #define TCE_WORD_LAST_SHIFT	(TCE_WORD_FIRST_SHIFT + TCE_CHUNK_SHIFT)
@@ -50,9 +53,13 @@
  * struct tce_dense - the array of a dense chunk
  * @ua: userspace address of each entry with one or both bits of
  *	TCE_DENSE_MAPPED set, which does not matter; or 0
+ * @next: while it is in a stash
  */
 struct tce_dense {
-	u64 ua[TCE_CHUNK_ENTRIES];
+	union {
+		u64 ua[TCE_CHUNK_ENTRIES];
+		struct tce_dense *next;
+	};
 };
 
 #define TCE_DENSE_MAPPED	3UL
@@ -89,12 +96,12 @@ struct tce_view {
 /**
  * struct tce_view_use - what a view is made of
  * @nodes: nodes of the tree
- * @runs: chunks that are runs
+ * @linear: linear chunks
  * @dense: dense chunks
  */
 struct tce_view_use {
 	unsigned long nodes;
-	unsigned long runs;
+	unsigned long linear;
 	unsigned long dense;
 };
 
@@ -118,33 +125,30 @@ unsigned long tce_view_next_used(struct tce_view *view, unsigned long chunk,
 				 unsigned long last);
 int tce_view_grow(struct tce_view *view, unsigned long chunk);
 void tce_view_count(const struct tce_view *view, struct tce_view_use *use);
-struct tce_dense *tce_dense_alloc(gfp_t gfp);
 
-unsigned long tce_chunk_lock(unsigned long *word);
-void tce_chunk_unlock(unsigned long *word, unsigned long value);
-
-bool tce_chunk_next(const struct tce_view *view, unsigned long value,
+bool tce_chunk_next(const struct tce_view *view, unsigned long state,
 		    unsigned int first, unsigned int last,
 		    struct tce_piece *piece);
-bool tce_chunk_get(const struct tce_view *view, unsigned long value,
+bool tce_chunk_get(const struct tce_view *view, unsigned long state,
 		   unsigned int i, unsigned long *ua);
-unsigned int tce_chunk_count(const struct tce_view *view, unsigned long value,
-			     unsigned int *first, unsigned int last,
-			     unsigned long ua, unsigned long ua_bytes);
 bool tce_chunk_map_needs_dense(const struct tce_view *view,
-			       unsigned long value,
+			       unsigned long state,
 			       const struct tce_piece *piece);
-bool tce_chunk_unmap_needs_dense(unsigned long value, unsigned int first,
+bool tce_chunk_unmap_needs_dense(unsigned long state, unsigned int first,
 				 unsigned int last);
-unsigned long tce_chunk_to_dense(struct tce_view *view, unsigned long value,
-				 struct tce_dense **spare);
-unsigned long tce_chunk_map(struct tce_view *view, unsigned long value,
+unsigned long tce_chunk_to_dense(struct tce_view *view, unsigned long state,
+				 struct tce_stash *stash);
+unsigned long tce_chunk_map(struct tce_view *view, unsigned long state,
 			    const struct tce_piece *piece,
-			    struct tce_dense **spare);
-unsigned long tce_chunk_unmap(struct tce_view *view, unsigned long value,
+			    struct tce_stash *stash);
+unsigned long tce_chunk_unmap(struct tce_view *view, unsigned long state,
 			      unsigned int first, unsigned int last,
-			      struct tce_dense **spare);
-const char *tce_chunk_fault(const struct tce_view *view, unsigned long value,
+			      struct tce_stash *stash);
+unsigned long tce_chunk_unmap_dense(struct tce_view *view, unsigned long state,
+				    unsigned int first, unsigned int last,
+				    unsigned int nr_mapped,
+				    struct tce_stash *stash);
+const char *tce_chunk_fault(const struct tce_view *view, unsigned long state,
 			    unsigned long nr_entries);
 
 /* Where @chunk is found in a node of level @level, 0 being the lowest. */
@@ -181,18 +185,18 @@ static __always_inline unsigned long *tce_view_word(struct tce_view *view,
 /**
  * tce_chunk_trylock - take a chunk if it is free
  * @word: the chunk's word
- * @value: where what the word says goes
+ * @state: where its state goes
  *
  * Context: Real mode, or without preemption.
  * Return: true if it was taken.
  */
 static __always_inline bool tce_chunk_trylock(unsigned long *word,
-					      unsigned long *value)
+					      unsigned long *state)
 {
 	if (test_and_set_bit_lock(TCE_WORD_LOCK_BIT, word))
 		return false;
 
-	*value = READ_ONCE(*word) & ~TCE_WORD_LOCK;
+	*state = READ_ONCE(*word) & ~TCE_WORD_LOCK;
 
 	return true;
 }
@@ -200,110 +204,141 @@ static __always_inline bool tce_chunk_trylock(unsigned long *word,
 /**
  * tce_chunk_release - let go of a chunk that tce_chunk_trylock() took
  * @word: the chunk's word
- * @value: what it says from now on
+ * @state: its state from now on
  *
  * Context: As tce_chunk_trylock().
  */
 static __always_inline void tce_chunk_release(unsigned long *word,
-					      unsigned long value)
+					      unsigned long state)
 {
 	/* Pairs with whoever takes the bit next. */
-	smp_store_release(word, value);
+	smp_store_release(word, state);
 }
 
 /**
  * tce_chunk_is_dense - does a chunk have an array
- * @value: what its word says
+ * @state: its state
  *
  * Context: Any, real mode included.
  * Return: true if so.
  */
-static __always_inline bool tce_chunk_is_dense(unsigned long value)
+static __always_inline bool tce_chunk_is_dense(unsigned long state)
 {
-	return (value & TCE_WORD_KIND_MASK) == TCE_WORD_DENSE;
+	return (state & TCE_WORD_KIND_MASK) == TCE_WORD_DENSE;
 }
 
 /**
  * tce_chunk_dense - the array of a dense chunk
- * @value: what its word says; the chunk is locked
+ * @state: its state; the chunk is locked
  *
  * Context: Any, real mode included.
  * Return: the array.
  */
-static __always_inline struct tce_dense *tce_chunk_dense(unsigned long value)
+static __always_inline struct tce_dense *tce_chunk_dense(unsigned long state)
 {
-	return __va(value >> TCE_WORD_ADDR_SHIFT << TCE_WORD_ADDR_UNIT);
+	return __va(state >> TCE_WORD_ADDR_SHIFT << TCE_WORD_ADDR_UNIT);
+}
+
+/**
+ * tce_chunk_is_unused - does a chunk have an array that says nothing
+ * @state: its state
+ *
+ * Context: Any, real mode included.
+ * Return: true if so.
+ */
+static __always_inline bool tce_chunk_is_unused(unsigned long state)
+{
+	return tce_chunk_is_dense(state) &&
+	       !(state & GENMASK(TCE_WORD_ADDR_SHIFT - 1, TCE_WORD_FIRST_SHIFT));
 }
 
 /**
  * tce_chunk_add_used - have counted what changed in the array of a dense chunk
- * @value: what its word says; the chunk is locked
+ * @state: its state; the chunk is locked
  * @nr: how many more entries are mapped than before
  *
  * Context: Any, real mode included.
- * Return: what the word has to say.
+ * Return: the new state.
  */
-static __always_inline unsigned long tce_chunk_add_used(unsigned long value,
+static __always_inline unsigned long tce_chunk_add_used(unsigned long state,
 							long nr)
 {
-	return value + ((unsigned long)nr << TCE_WORD_FIRST_SHIFT);
+	return state + ((unsigned long)nr << TCE_WORD_FIRST_SHIFT);
+}
+
+/* The fields of the state of a linear chunk. */
+static __always_inline unsigned long tce_linear_first(unsigned long state)
+{
+	return state >> TCE_WORD_FIRST_SHIFT & (TCE_CHUNK_ENTRIES - 1);
+}
+
+static __always_inline unsigned long tce_linear_last(unsigned long state)
+{
+	return state >> TCE_WORD_LAST_SHIFT & (TCE_CHUNK_ENTRIES - 1);
+}
+
+/* The address of entry @i of a linear chunk, or that it would have. */
+static __always_inline unsigned long
+tce_linear_ua(const struct tce_view *view, unsigned long state, unsigned long i)
+{
+	unsigned long ua = state >> TCE_WORD_ADDR_SHIFT << TCE_WORD_ADDR_UNIT;
+
+	return ua + ((i - tce_linear_first(state)) << view->page_shift);
 }
 
 /**
- * tce_chunk_run_one - have one entry mapped in a chunk that is not dense
+ * tce_linear_map - map entries in a chunk that is and stays empty or linear
  * @view: the view
- * @value: in: what the chunk's word says; out: what it has to say
- * @i: the entry, in its chunk
- * @ua: userspace address that it is to be mapped to
- * @old: where goes the address that it is mapped to, with TCE_DENSE_MAPPED; 0
- *	 if it is not mapped
+ * @state: in: the chunk's state; out: its new state
+ * @first: first entry, in its chunk
+ * @nr: how many entries
+ * @ua: userspace address of the first
  *
- * As tce_chunk_map(), for what is done most.
+ * Inline, because most of it goes away where @nr is known to be 1.
  *
- * Context: Any, real mode included. The chunk is locked.
- * Return: false, with nothing changed, if it takes an array.
+ * Context: Any, real mode included. A guess while the chunk is not locked.
+ * Return: false, with nothing changed, if the chunk is dense, or would be.
  */
-static __always_inline bool tce_chunk_run_one(const struct tce_view *view,
-					      unsigned long *value,
-					      unsigned long i, unsigned long ua,
-					      unsigned long *old)
+static __always_inline bool
+tce_linear_map(const struct tce_view *view, unsigned long *state,
+	       unsigned long first, unsigned long nr, unsigned long ua)
 {
-	const unsigned long mask = TCE_CHUNK_ENTRIES - 1;
-	unsigned long first = *value >> TCE_WORD_FIRST_SHIFT & mask;
-	unsigned long last = *value >> TCE_WORD_LAST_SHIFT & mask;
-	unsigned long base, here;
+	unsigned long last = first + nr - 1, was_first, was_last;
 
-	base = *value >> TCE_WORD_ADDR_SHIFT << TCE_WORD_ADDR_UNIT;
-	here = base + ((i - first) << view->page_shift);
-	*old = 0;
+	if (!*state)
+		goto done;
+	if (tce_chunk_is_dense(*state))
+		return false;
 
-	if (!*value) {
-		first = i;
-		last = i;
-		base = ua;
-	} else if (i - first <= last - first) {
-		*old = here | TCE_DENSE_MAPPED;
-		if (here == ua)
-			return true;
-		if (first != last)
-			return false;
-		base = ua;
-	} else if (here != ua) {
+	was_first = tce_linear_first(*state);
+	was_last = tce_linear_last(*state);
+	if (first <= was_first && last >= was_last)
+		goto done;
+
+	/* The entries of both have to be one piece. */
+	if (tce_linear_ua(view, *state, first) != ua ||
+	    first > was_last + 1 || last + 1 < was_first)
 		return false;
-	} else if (i == last + 1) {
-		last = i;
-	} else if (i + 1 == first) {
-		first = i;
-		base = ua;
-	} else {
-		return false;
+
+	if (was_first < first) {
+		ua = tce_linear_ua(view, *state, was_first);
+		first = was_first;
 	}
-
-	*value = TCE_WORD_RUN | first << TCE_WORD_FIRST_SHIFT |
+	last = max(last, was_last);
+done:
+	*state = TCE_WORD_LINEAR | first << TCE_WORD_FIRST_SHIFT |
 		 last << TCE_WORD_LAST_SHIFT |
-		 base >> TCE_WORD_ADDR_UNIT << TCE_WORD_ADDR_SHIFT;
+		 ua >> TCE_WORD_ADDR_UNIT << TCE_WORD_ADDR_SHIFT;
 
 	return true;
+}
+
+/* Put an array where the next one is taken from. */
+static __always_inline void tce_stash_leave(struct tce_stash *stash,
+					    struct tce_dense *dense)
+{
+	dense->next = stash->first;
+	stash->first = dense;
 }
 
 #endif /* _POWERPC_TCE_VIEW_H */

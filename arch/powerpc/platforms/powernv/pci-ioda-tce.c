@@ -533,21 +533,24 @@ int pnv_tce_set_list(struct iommu_table *tbl, unsigned long entry,
  * Nothing is invalidated.
  *
  * Context: Any, real mode included. The caller keeps others off the entries.
+ * Return: @nr: all are cleared.
  */
-void pnv_tce_clear_run(struct iommu_table *tbl, unsigned long entry,
-		       unsigned long nr)
+unsigned long pnv_tce_clear_run(struct iommu_table *tbl, unsigned long entry,
+				unsigned long nr)
 {
-	unsigned long index = entry - tbl->it_offset, here;
+	unsigned long index = entry - tbl->it_offset, left = nr, here;
 
-	while (nr) {
+	while (left) {
 		__be64 *tce = find_tce(tbl, index, &here);
 
-		here = min(here, nr);
+		here = min(here, left);
 		if (tce)
 			memset64((__force u64 *)tce, 0, here);
 		index += here;
-		nr -= here;
+		left -= here;
 	}
+
+	return nr;
 }
 
 /**

@@ -60,8 +60,8 @@ int pnv_tce_set_list(struct iommu_table *tbl, unsigned long entry,
 int pnv_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
 		     const struct tce_run *runs, unsigned int nr_runs,
 		     unsigned long perm);
-void pnv_tce_clear_run(struct iommu_table *tbl, unsigned long entry,
-		       unsigned long nr);
+unsigned long pnv_tce_clear_run(struct iommu_table *tbl, unsigned long entry,
+				unsigned long nr);
 unsigned long pnv_tce_next_used(struct iommu_table *tbl, unsigned long entry,
 				unsigned long nr);
 unsigned long pnv_tce_allocated(const struct iommu_table *tbl);

@@ -201,6 +201,24 @@ int pseries_tce_set_list(struct iommu_table *tbl, unsigned long entry,
 	return writer_end(&w, ret);
 }
 
+/* Clear entries one by one; returns how many, up to the first that is refused. */
+static unsigned long clear_singly(struct iommu_table *tbl, unsigned long entry,
+				  unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		if (plpar_tce_put(tbl->it_index,
+				  (entry + i) << tbl->it_page_shift, 0)) {
+			pr_err_ratelimited("%s: LIOBN %lx entry %lx\n",
+					   __func__, tbl->it_index, entry + i);
+			break;
+		}
+	}
+
+	return i;
+}
+
 /**
  * pseries_tce_clear_run - clear entries
  * @tbl: the table
@@ -208,25 +226,25 @@ int pseries_tce_set_list(struct iommu_table *tbl, unsigned long entry,
  * @nr: how many
  *
  * Context: Any. The caller keeps others off the entries.
+ * Return: how many were cleared: all, or up to the first that the hypervisor
+ *	   refused to clear.
  */
-void pseries_tce_clear_run(struct iommu_table *tbl, unsigned long entry,
-			   unsigned long nr)
+unsigned long pseries_tce_clear_run(struct iommu_table *tbl, unsigned long entry,
+				    unsigned long nr)
 {
-	while (nr) {
-		unsigned long n = min(nr, MAX_STUFF_ENTRIES), i;
-		long rc;
+	unsigned long done, n, cleared;
 
-		rc = plpar_tce_stuff(tbl->it_index, entry << tbl->it_page_shift,
-				     0, n);
+	for (done = 0; done < nr; done += n) {
+		n = min(nr - done, MAX_STUFF_ENTRIES);
+		if (!plpar_tce_stuff(tbl->it_index,
+				     (entry + done) << tbl->it_page_shift, 0,
+				     n))
+			continue;
 		/* H_STUFF_TCE is optional. */
-		for (i = 0; rc && i < n; i++) {
-			if (plpar_tce_put(tbl->it_index,
-					  (entry + i) << tbl->it_page_shift, 0))
-				pr_err_ratelimited("%s: LIOBN %lx entry %lx\n",
-						   __func__, tbl->it_index,
-						   entry + i);
-		}
-		entry += n;
-		nr -= n;
+		cleared = clear_singly(tbl, entry + done, n);
+		if (cleared < n)
+			return done + cleared;
 	}
+
+	return nr;
 }

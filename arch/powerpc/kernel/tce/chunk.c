@@ -1,0 +1,548 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * An operation on the entries of one chunk.
+ *
+ *   tce_op_begin()     locks the chunk, if it is free and the table not closed
+ *   tce_op_map(), tce_op_map_list() or tce_op_unmap()
+ *   tce_op_end()       unlocks it
+ *
+ * and, after one or several chunks, tce_gather_flush(). Every operation on an
+ * owned table with registered memory consists of these, be it an ioctl or a
+ * hypercall, and whether it may wait or not: nothing here waits or allocates.
+ * What is in the way, a lock or memory that has to be had first, is returned as
+ * an error, with nothing changed; range.c then waits and tries again, hypercalls
+ * in real mode are handed over.
+ *
+ * Entries that are mapped are counted before, by the caller. Entries that go are
+ * uncounted by gather.c.
+ *
+ * Only a hypervisor refuses what it is asked for (may_refuse of the table's
+ * operations). It is not known then what it has written. So all entries of the
+ * request are cleared. If it refuses that as well, then from the first one on
+ * that it does not clear entries stay in the view as they were before, counted
+ * for what they were mapped to before and for what they were to be mapped to:
+ * devices may reach either, so neither may be unpinned, ever.
+ *
+ * The rules of real mode hold, see book3s_64_vio_hv.c.
+ */
+
+#include <linux/errno.h>
+#include <linux/minmax.h>
+#include <linux/string.h>
+
+#include <asm/iommu.h>
+#include <asm/mm_iommu.h>
+#include <asm/tce.h>
+
+#include "tce.h"
+
+/* Runs that are translated at once; on the stack. */
+#define TCE_RUNS	64
+
+static __always_inline void init(struct tce_op *op, struct iommu_table *tbl,
+				 unsigned int flags, struct tce_stash *stash)
+{
+	op->tbl = tbl;
+	op->owner = tbl->it_owner;
+	op->flags = flags;
+	op->stash = stash;
+	op->region_bytes = 0;
+	tce_gather_init(&op->gather, tbl, flags & TCE_OP_REAL_MODE);
+}
+
+static __always_inline int begin(struct tce_op *op, unsigned long entry)
+{
+	unsigned long chunk = chunk_of(op->tbl, entry);
+
+	op->chunk_entry = chunk_start(op->tbl, chunk);
+	op->unmapped = false;
+	op->state = 0;
+	op->word = tce_view_word(&op->owner->view, chunk);
+	if (!op->word)
+		return 0;
+
+	if (!tce_chunk_trylock(op->word, &op->state))
+		return -EBUSY;
+
+	/*
+	 * Closing a table sets @closed, then locks and unmaps every chunk that
+	 * has a word. If it finds this one, its lock orders both. If it does
+	 * not, because the node with the word is new, the chunk is empty, and
+	 *
+	 *   mapper                          tce_owner_close()
+	 *   install the node                closed = true
+	 *   smp_mb()                        smp_mb()
+	 *   look at closed                  look for nodes
+	 *
+	 * one of the two sees what the other has written, whoever installed it.
+	 */
+	if (!op->state)
+		smp_mb(); /* see above */
+	if (READ_ONCE(op->owner->closed) && !(op->flags & TCE_OP_CLOSE)) {
+		tce_chunk_release(op->word, op->state);
+		return -ENXIO;
+	}
+
+	/* Real mode has no place for an array that it has emptied. */
+	if (op->stash && unlikely(tce_chunk_is_unused(op->state)))
+		op->state = tce_chunk_unmap_dense(&op->owner->view, op->state,
+						  0, 0, 0, op->stash);
+
+	return 0;
+}
+
+static __always_inline void end(struct tce_op *op)
+{
+	/*
+	 * Whoever finds entries unmapped, be it that he maps over them or
+	 * unregisters, may rely on no device using them: so kill first.
+	 */
+	if (op->unmapped)
+		tce_gather_flush(&op->gather);
+	if (op->word)
+		tce_chunk_release(op->word, op->state);
+}
+
+/**
+ * tce_op_init - prepare an operation
+ * @op: the operation; on the stack
+ * @tbl: the table, of an owner with registered memory
+ * @flags: TCE_OP_*; in real mode, the table has tce_kill_rm()
+ * @stash: arrays to use, may be empty; NULL in real mode
+ *
+ * Context: Any, real mode included.
+ */
+void tce_op_init(struct tce_op *op, struct iommu_table *tbl,
+		 unsigned int flags, struct tce_stash *stash)
+{
+	init(op, tbl, flags, stash);
+}
+
+/**
+ * tce_op_begin - take a chunk
+ * @op: the operation, which has no other chunk
+ * @entry: an entry of the chunk
+ *
+ * Context: Real mode, or in rcu_read_lock() and without preemption until
+ *	    tce_op_end().
+ * Return: 0, and tce_op_end() has to follow; -EBUSY if the chunk is locked;
+ *	   -ENXIO if the window is being removed.
+ */
+int tce_op_begin(struct tce_op *op, unsigned long entry)
+{
+	return begin(op, entry);
+}
+
+/**
+ * tce_op_end - let go of a chunk
+ * @op: the operation
+ *
+ * Kills and uncounts what was gathered, if any entry was unmapped.
+ *
+ * Context: As tce_op_begin().
+ */
+void tce_op_end(struct tce_op *op)
+{
+	end(op);
+}
+
+static bool may_refuse(const struct tce_op *op)
+{
+	return op->tbl->it_ops->may_refuse;
+}
+
+static bool has_array(const struct tce_op *op)
+{
+	return tce_chunk_is_dense(op->state) || (op->stash && op->stash->first);
+}
+
+/* Entries @first to @last were changed: note what they were mapped to. */
+static __always_inline void gather_old(struct tce_op *op, unsigned int first,
+				       unsigned int last)
+{
+	unsigned long state = op->state;
+
+	if (!state)
+		return;
+
+	if (tce_chunk_is_dense(state)) {
+		tce_gather_array(&op->gather,
+				 &tce_chunk_dense(state)->ua[first],
+				 last - first + 1);
+		return;
+	}
+
+	first = max_t(unsigned int, first, tce_linear_first(state));
+	last = min_t(unsigned int, last, tce_linear_last(state));
+	if (first <= last)
+		tce_gather_piece(&op->gather,
+				 tce_linear_ua(&op->owner->view, state, first),
+				 last - first + 1);
+}
+
+/* Clear entries of the chunk, and take them out of the view. */
+static int clear(struct tce_op *op, unsigned int first, unsigned int last)
+{
+	unsigned long entry = op->chunk_entry + first;
+	unsigned int nr = last - first + 1, done;
+	struct tce_view *view = &op->owner->view;
+
+	done = op->tbl->it_ops->clear_run(op->tbl, entry, nr);
+	if (!done)
+		return -EIO;
+
+	op->unmapped = true;
+	tce_gather_changed(&op->gather, entry, done);
+	last = first + done - 1;
+	if (tce_chunk_is_dense(op->state)) {
+		const u64 *ua = &tce_chunk_dense(op->state)->ua[first];
+		unsigned long was = tce_gather_array(&op->gather, ua, done);
+
+		op->state = tce_chunk_unmap_dense(view, op->state, first, last,
+						  was, op->stash);
+	} else {
+		gather_old(op, first, last);
+		op->state = tce_chunk_unmap(view, op->state, first, last,
+					    op->stash);
+	}
+
+	return done == nr ? 0 : -EIO;
+}
+
+static __always_inline int unmap(struct tce_op *op, unsigned int first,
+				 unsigned int last)
+{
+	struct tce_piece piece;
+
+	if (!op->state)
+		return 0;
+
+	if (!tce_chunk_is_dense(op->state)) {
+		if (!tce_chunk_next(&op->owner->view, op->state, first, last,
+				    &piece))
+			return 0;
+		if (tce_chunk_unmap_needs_dense(op->state, first, last) &&
+		    !has_array(op))
+			return -ENOMEM;
+		first = piece.first;
+		last = first + piece.nr - 1;
+	} else {
+		const u64 *ua = tce_chunk_dense(op->state)->ua;
+
+		while (!ua[first]) {
+			if (first++ == last)
+				return 0;
+		}
+	}
+
+	return clear(op, first, last);
+}
+
+/**
+ * tce_op_unmap - unmap entries, whether mapped or not
+ * @op: the operation
+ * @entry: first entry, in the chunk
+ * @nr: how many entries, all in the chunk
+ *
+ * Context: As tce_op_begin().
+ * Return: 0; -ENOMEM, with nothing changed, if a piece of the chunk is left on
+ *	   either side, and there is no array for that; -EIO if the hypervisor
+ *	   refused to clear an entry: it and those behind it stay mapped.
+ */
+int tce_op_unmap(struct tce_op *op, unsigned long entry, unsigned long nr)
+{
+	unsigned int first = entry - op->chunk_entry;
+
+	return unmap(op, first, first + nr - 1);
+}
+
+/*
+ * The hypervisor refused some of a request. @tces are what was to be there: for
+ * each the userspace address, with TCE_DENSE_MAPPED, or consecutive ones from @ua
+ * on if it is NULL. See the top of this file.
+ */
+static int refused(struct tce_op *op, unsigned int first, unsigned int nr,
+		   const u64 *uas, unsigned long ua)
+{
+	unsigned long entry = op->chunk_entry + first, done;
+	struct tce_view *view = &op->owner->view;
+
+	done = op->tbl->it_ops->clear_run(op->tbl, entry, nr);
+	if (!done)
+		return -EIO;
+
+	op->unmapped = true;
+	tce_gather_changed(&op->gather, entry, done);
+	gather_old(op, first, first + done - 1);
+	op->state = tce_chunk_unmap(view, op->state, first, first + done - 1,
+				    op->stash);
+	if (uas)
+		tce_gather_array(&op->gather, uas, done);
+	else
+		tce_gather_piece(&op->gather, ua, done);
+
+	return -EIO;
+}
+
+/* The region of a counted address; the operation remembers it. */
+static struct mm_iommu_region *region_of(struct tce_op *op, unsigned long ua)
+{
+	if (ua - op->region_ua >= op->region_bytes) {
+		struct mm_iommu_region *region;
+
+		region = mm_iommu_find(op->owner->registry, ua);
+		op->region = region;
+		op->region_ua = region->ua;
+		op->region_bytes = region->nr_pages << PAGE_SHIFT;
+	}
+
+	return op->region;
+}
+
+/*
+ * Translate what is counted. Of an IOMMU page larger than the kernel's, where it
+ * begins is all there is to find out: that it is contiguous was seen as it was
+ * counted, and takes long to see again where each page has a word.
+ */
+static long translate(const struct mm_iommu_region *region, unsigned long ua,
+		      unsigned int page_shift, unsigned long nr,
+		      struct tce_run *runs, unsigned int *nr_runs)
+{
+	unsigned int i;
+
+	if (page_shift <= PAGE_SHIFT || region->nr_runs)
+		return mm_iommu_translate(region, ua, page_shift, nr, runs,
+					  nr_runs);
+
+	*nr_runs = min(nr, *nr_runs);
+	for (i = 0; i < *nr_runs; i++, ua += 1UL << page_shift) {
+		runs[i].hpa = mm_iommu_hpa(region, ua);
+		runs[i].entries = 1;
+	}
+
+	return i;
+}
+
+/* Write TCEs of counted, consecutive addresses. Some may be written on an error. */
+static noinline int write_runs(struct tce_op *op, unsigned long entry,
+			       unsigned long nr, unsigned long ua,
+			       unsigned long perm)
+{
+	struct tce_run runs[TCE_RUNS] __uninitialized;
+	struct iommu_table *tbl = op->tbl;
+	int ret;
+
+	while (nr) {
+		struct mm_iommu_region *region = region_of(op, ua);
+		unsigned int nr_runs = TCE_RUNS;
+		long n = translate(region, ua, tbl->it_page_shift,
+				   entries_in_region(tbl, region, ua, nr), runs,
+				   &nr_runs);
+
+		/* Never: it was seen to be contiguous as it was counted. */
+		if (n <= 0)
+			return -EIO;
+		ret = tbl->it_ops->set_runs(tbl, entry, runs, nr_runs, perm);
+		if (ret)
+			return ret;
+
+		entry += n;
+		nr -= n;
+		ua += n << tbl->it_page_shift;
+	}
+
+	return 0;
+}
+
+/* Without detours, because that is what most calls are for. */
+static __always_inline int write_one(struct tce_op *op, unsigned long entry,
+				     unsigned long ua, unsigned long perm)
+{
+	struct tce_run run = { mm_iommu_hpa(region_of(op, ua), ua), 1 };
+
+	return op->tbl->it_ops->set_runs(op->tbl, entry, &run, 1, perm);
+}
+
+/* Compiled a second time for one entry, for which most of it goes away. */
+static __always_inline int map(struct tce_op *op, unsigned int first,
+			       unsigned int nr, unsigned long ua,
+			       unsigned long perm)
+{
+	const struct iommu_table_ops *ops = op->tbl->it_ops;
+	unsigned long entry = op->chunk_entry + first, state = op->state;
+	const struct tce_piece piece = { first, nr, ua };
+	struct tce_view *view = &op->owner->view;
+	bool linear;
+	int ret;
+
+	if (!op->word)
+		return -ENOMEM;
+
+	linear = tce_linear_map(view, &state, first, nr, ua);
+	if ((!linear || ops->may_refuse) && !has_array(op))
+		return -ENOMEM;
+
+	/* One entry is written or not, but of several a part might be. */
+	if (nr > 1 && ops->is_grown && !ops->is_grown(op->tbl, entry, nr))
+		return -ENOMEM;
+
+	ret = nr > 1 ? write_runs(op, entry, nr, ua, perm) :
+		       write_one(op, entry, ua, perm);
+	if (unlikely(ret))
+		return may_refuse(op) ? refused(op, first, nr, NULL, ua) :
+					-ENOMEM;
+
+	tce_gather_changed(&op->gather, entry, nr);
+	gather_old(op, first, first + nr - 1);
+	op->state = linear ? state :
+			     tce_chunk_map(view, op->state, &piece, op->stash);
+
+	return 0;
+}
+
+/**
+ * tce_op_map - map entries to consecutive addresses
+ * @op: the operation
+ * @entry: first entry, in the chunk
+ * @nr: how many entries, all in the chunk
+ * @ua: userspace address of the first; all are counted, and note_written()
+ * @perm: TCE_PCI_READ, TCE_PCI_WRITE or both
+ *
+ * Context: As tce_op_begin().
+ * Return: 0; -ENOMEM, with nothing changed, if there is no node of the view, no
+ *	   level of the table, or no array for it; -EIO if the hypervisor
+ *	   refused, see the top of this file: the counts are used up then.
+ */
+int tce_op_map(struct tce_op *op, unsigned long entry, unsigned long nr,
+	       unsigned long ua, unsigned long perm)
+{
+	return map(op, entry - op->chunk_entry, nr, ua, perm);
+}
+
+/* Is a list mapped to consecutive addresses, with the same permissions? */
+static bool list_is_piece(const struct tce_list *list)
+{
+	unsigned long step = 1UL << list->tbl->it_page_shift, i;
+
+	for (i = 1; i < list->nr; i++) {
+		if (list->ua[i] != list->ua[i - 1] + step)
+			return false;
+	}
+
+	return list->nr_mapped == list->nr;
+}
+
+/**
+ * tce_op_map_list - map entries, each to where it pleases, or unmap it
+ * @op: the operation
+ * @list: all entries are in the chunk, counted and translated
+ *
+ * Context: As tce_op_begin().
+ * Return: As tce_op_map().
+ */
+int tce_op_map_list(struct tce_op *op, const struct tce_list *list)
+{
+	unsigned int first = list->entry - op->chunk_entry, nr = list->nr;
+	struct tce_view *view = &op->owner->view;
+	unsigned long state = op->state, was;
+	bool linear;
+
+	if (!list->nr_mapped)
+		return unmap(op, first, first + nr - 1);
+
+	if (!op->word)
+		return -ENOMEM;
+
+	linear = !tce_chunk_is_dense(state) && list_is_piece(list) &&
+		 tce_linear_map(view, &state, first, nr,
+				list->ua[0] & ~TCE_DENSE_MAPPED);
+	if ((!linear || may_refuse(op)) && !has_array(op))
+		return -ENOMEM;
+
+	if (op->tbl->it_ops->set_list(op->tbl, list->entry, list->tce, nr))
+		return may_refuse(op) ? refused(op, first, nr, list->ua, 0) :
+					-ENOMEM;
+
+	tce_gather_changed(&op->gather, list->entry, nr);
+	if (list->nr_mapped < nr)
+		op->unmapped = true;
+
+	if (linear) {
+		gather_old(op, first, first + nr - 1);
+		op->state = state;
+		return 0;
+	}
+
+	if (!tce_chunk_is_dense(op->state))
+		op->state = tce_chunk_to_dense(view, op->state, op->stash);
+	was = tce_gather_array(&op->gather,
+			       &tce_chunk_dense(op->state)->ua[first], nr);
+	tce_copy(&tce_chunk_dense(op->state)->ua[first], list->ua, nr);
+	op->state = tce_chunk_add_used(op->state, list->nr_mapped - was);
+
+	return 0;
+}
+
+/**
+ * tce_op_map_now - map entries to consecutive addresses, without waiting
+ * @tbl: the table, of an owner with registered memory
+ * @entry: first entry; the range lies in the table
+ * @nr: how many entries
+ * @ua: userspace address of the first, aligned to an IOMMU page
+ * @perm: TCE_PCI_READ, TCE_PCI_WRITE or both
+ * @flags: TCE_OP_REAL_MODE, or 0
+ * @stash: for an array that is left over; NULL in real mode
+ *
+ * A whole operation: counts, maps, kills and uncounts.
+ *
+ * Context: Real mode, or in rcu_read_lock() without preemption.
+ * Return: 0, or with nothing changed: -ENXIO if the window is being removed;
+ *	   -EAGAIN if it can't be done this way: the entries are in several
+ *	   chunks or the memory in several regions, the chunk is locked, memory
+ *	   has to be had, pages may not be contiguous, or a hypervisor may refuse.
+ */
+int tce_op_map_now(struct iommu_table *tbl, unsigned long entry,
+		   unsigned long nr, unsigned long ua, unsigned long perm,
+		   unsigned int flags, struct tce_stash *stash)
+{
+	struct tce_op op __uninitialized;
+	struct mm_iommu_region *region;
+	unsigned int first;
+	int ret;
+
+	if (tbl->it_page_shift > PAGE_SHIFT || tbl->it_ops->may_refuse)
+		return -EAGAIN;
+
+	region = mm_iommu_find(tbl->it_owner->registry, ua);
+	if (!region || entries_in_region(tbl, region, ua, nr) < nr ||
+	    !mm_iommu_hold(region, nr))
+		return -EAGAIN;
+	note_written(region, perm);
+
+	init(&op, tbl, flags, stash);
+	op.region = region;
+	op.region_ua = region->ua;
+	op.region_bytes = region->nr_pages << PAGE_SHIFT;
+	/* What entries were mapped to before may well be in there, too. */
+	op.gather.gone[0].region = region;
+	op.gather.gone[0].nr = 0;
+	op.gather.nr_gone = 1;
+
+	ret = begin(&op, entry);
+	if (!ret) {
+		first = entry - op.chunk_entry;
+		if (nr == 1)
+			ret = map(&op, first, 1, ua, perm);
+		else
+			ret = nr > TCE_CHUNK_ENTRIES - first ? -ENOMEM :
+			      map(&op, first, nr, ua, perm);
+		end(&op);
+	}
+	if (ret) {
+		mm_iommu_drop(region, nr);
+		return ret == -ENXIO ? ret : -EAGAIN;
+	}
+	tce_gather_flush(&op.gather);
+
+	return 0;
+}

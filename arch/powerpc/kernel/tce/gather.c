@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What was cleared or written over, and is not given up yet.
+ *
+ * A device may still use what its PHB has cached of an entry after the entry was
+ * cleared. So an operation notes which entries it has changed and which regions
+ * they pointed to; then it kills all of them in one go, and only after that
+ * uncounts them. Nothing else uncounts an entry that was in a table.
+ *
+ * If more regions are met than there is room for, all is killed and uncounted at
+ * once, and the rest later: neither the order nor the sum depends on where.
+ *
+ * The rules of real mode hold, see book3s_64_vio_hv.c.
+ */
+
+#include <asm/iommu.h>
+#include <asm/mm_iommu.h>
+
+#include "tce.h"
+
+/**
+ * tce_gather_flush - kill what was changed, then uncount what is gone
+ * @gather: what was gathered; nothing on return
+ *
+ * Context: Real mode, or in rcu_read_lock(), because groups of the table come
+ *	    and go.
+ */
+void tce_gather_flush(struct tce_gather *gather)
+{
+	unsigned int i;
+
+	if (gather->kill_first < gather->kill_end && gather->kill)
+		gather->kill(gather->tbl, gather->kill_first,
+			     gather->kill_end - gather->kill_first);
+	gather->kill_first = ULONG_MAX;
+	gather->kill_end = 0;
+
+	for (i = 0; i < gather->nr_gone; i++) {
+		if (gather->gone[i].nr)
+			mm_iommu_drop(gather->gone[i].region,
+				      gather->gone[i].nr);
+	}
+	gather->nr_gone = 0;
+}
+
+/* Where entries are noted that pointed to @ua, and that are still counted. */
+static struct tce_gone *gone_of(struct tce_gather *gather, unsigned long ua)
+{
+	struct tce_gone *gone;
+	unsigned int i;
+
+	for (i = gather->nr_gone; i-- > 0; ) {
+		if (is_in_region(gather->gone[i].region, ua))
+			return &gather->gone[i];
+	}
+
+	if (gather->nr_gone == TCE_GATHER_REGIONS)
+		tce_gather_flush(gather);
+
+	gone = &gather->gone[gather->nr_gone++];
+	gone->region = mm_iommu_find(gather->tbl->it_owner->registry, ua);
+	gone->nr = 0;
+
+	return gone;
+}
+
+/**
+ * tce_gather_piece - note entries that pointed to consecutive addresses
+ * @gather: where
+ * @ua: userspace address of the first
+ * @nr: how many; they are changed already, and tce_gather_changed() was told
+ *
+ * Context: As tce_gather_flush(). Takes one lookup for each region.
+ */
+void tce_gather_piece(struct tce_gather *gather, unsigned long ua,
+		      unsigned long nr)
+{
+	while (nr) {
+		struct tce_gone *gone = gone_of(gather, ua);
+		unsigned long n = entries_in_region(gather->tbl, gone->region,
+						    ua, nr);
+
+		gone->nr += n;
+		ua += n << gather->tbl->it_page_shift;
+		nr -= n;
+	}
+}
+
+/**
+ * tce_gather_array - note entries that pointed to what an array says
+ * @gather: where
+ * @ua: for each the userspace address, with TCE_DENSE_MAPPED; 0 if it was not
+ *	mapped
+ * @nr: how many; they are changed already, and tce_gather_changed() was told
+ *
+ * Context: As tce_gather_piece().
+ * Return: how many of them were mapped.
+ */
+unsigned long tce_gather_array(struct tce_gather *gather, const u64 *ua,
+			       unsigned long nr)
+{
+	unsigned long i = 0, total = 0, start, low, bytes;
+
+	while (i < nr) {
+		const struct mm_iommu_region *region;
+		struct tce_gone *gone;
+
+		if (!ua[i]) {
+			i++;
+			continue;
+		}
+
+		gone = gone_of(gather, ua[i] & ~TCE_DENSE_MAPPED);
+		region = gone->region;
+		/* So that 0, which is not mapped, is in no region. */
+		low = region->ua + 1;
+		bytes = region->nr_pages << PAGE_SHIFT;
+		for (start = i; i < nr && ua[i] - low < bytes; i++)
+			;
+		gone->nr += i - start;
+		total += i - start;
+	}
+
+	return total;
+}

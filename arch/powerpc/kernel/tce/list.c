@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Lists of entries that hypercalls write, each mapped to where it pleases.
+ *
+ * Of IOMMU pages that are not larger than the kernel's: what these begin with is
+ * registered whole, and contiguous. Larger ones are mapped one by one, range.c.
+ *
+ * A list is counted and translated first, all of it or nothing, and then written.
+ * That is one operation: all that it has for a chunk is written under one lock
+ * of it. Here is what waits for nothing: it is how lists are written in real
+ * mode, and what virtual mode tries first. range.c has the way that waits.
+ *
+ * The rules of real mode hold, see book3s_64_vio_hv.c. Regions that are found are
+ * read-side protected: in virtual mode by the caller's rcu_read_lock(), in real
+ * mode by tce_real_mode_srcu, which the core took as it entered the guest.
+ */
+
+#include <linux/export.h>
+#include <linux/mm.h>
+
+#include <asm/iommu.h>
+#include <asm/mm_iommu.h>
+#include <asm/tce.h>
+#include <asm/tce_list.h>
+
+#include "tce.h"
+
+/* Uncount the entries of @nr addresses, which were never in a table. */
+static void uncount(const struct mm_iommu *registry, const u64 *ua,
+		    unsigned long nr)
+{
+	struct mm_iommu_region *region = NULL;
+	unsigned long i, in_region = 0;
+
+	for (i = 0; i < nr; i++) {
+		if (!ua[i])
+			continue;
+		if (!is_in_region(region, ua[i])) {
+			if (region)
+				mm_iommu_drop(region, in_region);
+			region = mm_iommu_find(registry, ua[i]);
+			in_region = 0;
+		}
+		in_region++;
+	}
+	if (region)
+		mm_iommu_drop(region, in_region);
+}
+
+/* Uncount what was counted in the region, but turned out not to be in there. */
+static void leave_region(struct tce_walk *w, unsigned long i)
+{
+	unsigned long used = i - w->nr_unmapped - w->counted_from;
+
+	if (!w->region || !w->count)
+		return;
+
+	note_written(w->region, w->perm);
+	if (used < w->counted)
+		mm_iommu_drop(w->region, w->counted - used);
+}
+
+/* Go to another region, counting all that is left, because it may be in there. */
+static bool enter_region(struct tce_walk *w, unsigned long i, unsigned long ua)
+{
+	leave_region(w, i);
+	w->region = mm_iommu_find(w->list->tbl->it_owner->registry, ua);
+	w->perm = 0;
+	w->counted = w->list->nr - i;
+	w->counted_from = i - w->nr_unmapped;
+	if (w->region && w->count && !mm_iommu_hold(w->region, w->counted))
+		w->region = NULL;
+
+	return w->region;
+}
+
+/**
+ * tce_walk_find - find the memory around an address
+ * @w: the walk
+ * @i: which entry of the list
+ * @ua: its address, with or without permissions
+ * @run: where that memory goes
+ *
+ * Context: As tce_list_count_now().
+ * Return: false if it is not registered.
+ */
+bool tce_walk_find(struct tce_walk *w, unsigned long i, unsigned long ua,
+		   struct mm_iommu_run *run)
+{
+	if (!is_in_region(w->region, ua) && !enter_region(w, i, ua))
+		return false;
+
+	mm_iommu_find_run(w->region, ua, run);
+
+	return true;
+}
+EXPORT_SYMBOL_GPL(tce_walk_find);
+
+/**
+ * tce_walk_end - be done with counting and translating a list
+ * @w: the walk
+ * @i: how many entries could be translated
+ *
+ * Context: As tce_list_count_now().
+ * Return: true if it is all of them; otherwise nothing is counted any more.
+ */
+bool tce_walk_end(struct tce_walk *w, unsigned long i)
+{
+	struct tce_list *list = w->list;
+
+	leave_region(w, i);
+	list->nr_mapped = i - w->nr_unmapped;
+	if (i == list->nr)
+		return true;
+
+	if (w->count)
+		uncount(list->tbl->it_owner->registry, list->ua, i);
+
+	return false;
+}
+EXPORT_SYMBOL_GPL(tce_walk_end);
+
+/**
+ * tce_list_translate - translate a list, and count it if it is not yet
+ * @list: the list, with @ua; @tce and @nr_mapped are filled in
+ * @count: it is to be counted
+ *
+ * Context: As tce_list_count_now().
+ * Return: as tce_list_count_now(); true if it was counted.
+ */
+bool tce_list_translate(struct tce_list *list, bool count)
+{
+	struct mm_iommu_run run = { 0 };
+	struct tce_walk w;
+	unsigned long i;
+
+	tce_walk_begin(&w, list, count);
+	for (i = 0; i < list->nr; i++) {
+		u64 entry = list->ua[i];
+
+		list->tce[i] = 0;
+		if (!entry) {
+			w.nr_unmapped++;
+			continue;
+		}
+		if (entry - run.ua >= run.bytes &&
+		    !mm_iommu_run_ahead(w.region, entry, &run) &&
+		    !tce_walk_find(&w, i, entry, &run))
+			break;
+		w.perm |= entry;
+		list->tce[i] = mm_iommu_run_hpa(&run, entry);
+	}
+
+	return tce_walk_end(&w, i);
+}
+
+/**
+ * tce_list_piece - a part of a list, with an address for each entry
+ * @list: the list
+ * @i: first entry of the part
+ * @end: entry after the last one that it may have
+ *
+ * Context: Any, real mode included.
+ * Return: the part, which is not longer than TCE_LIST_MAX and in one chunk.
+ */
+struct tce_list tce_list_piece(const struct tce_list *list, unsigned long i,
+			       unsigned long end)
+{
+	unsigned int shift = list->shift;
+	struct tce_list piece = *list;
+	unsigned long k;
+
+	piece.entry += i;
+	piece.nr = entries_in_chunk(list->tbl, piece.entry,
+				    min(end - i, TCE_LIST_MAX));
+	piece.shift = 0;
+	if (!shift) {
+		piece.ua = list->page + i;
+		return piece;
+	}
+
+	for (k = 0; k < piece.nr; k++, i++) {
+		u64 page = list->page[i >> shift];
+		unsigned long sub = i & ((1UL << shift) - 1);
+
+		piece.ua[k] = page ? page + (sub << list->tbl->it_page_shift) :
+				     0;
+	}
+
+	return piece;
+}
+
+/**
+ * tce_list_uncount_now - uncount a list that was counted, but not written
+ * @list: the list, with @ua
+ *
+ * Context: As tce_list_count_now().
+ */
+void tce_list_uncount_now(const struct tce_list *list)
+{
+	uncount(list->tbl->it_owner->registry, list->ua, list->nr);
+}
+EXPORT_SYMBOL_GPL(tce_list_uncount_now);
+
+/**
+ * tce_list_count_now - count and translate a list, without waiting
+ * @list: the list, of one chunk and up to TCE_LIST_MAX entries; @ua, @tce and
+ *	  @nr_mapped are filled in, @shift is 0 then
+ *
+ * Context: Real mode, or in rcu_read_lock(). IOMMU pages are not larger than the
+ *	    kernel's.
+ * Return: true; false, with nothing counted, if any of it is not registered.
+ */
+bool tce_list_count_now(struct tce_list *list)
+{
+	*list = tce_list_piece(list, 0, list->nr);
+
+	return tce_list_translate(list, true);
+}
+EXPORT_SYMBOL_GPL(tce_list_count_now);
+
+static int put_now(struct iommu_table *tbl, const struct tce_list *list,
+		   unsigned long entry, unsigned long nr, unsigned int flags,
+		   struct tce_stash *stash)
+{
+	struct tce_op op __uninitialized;
+	int ret;
+
+	/* Several chunks would have to wait for others that work on them. */
+	if (chunk_of(tbl, entry + nr - 1) != chunk_of(tbl, entry))
+		return -EAGAIN;
+	if (tbl->it_ops->may_refuse)
+		return -EAGAIN;
+	if ((flags & TCE_OP_REAL_MODE) && !tbl->it_ops->tce_kill_rm)
+		return -EAGAIN;
+
+	tce_op_init(&op, tbl, flags, stash);
+	ret = tce_op_begin(&op, entry);
+	if (ret)
+		return ret;
+
+	if (list)
+		ret = tce_op_map_list(&op, list);
+	else
+		ret = tce_op_unmap(&op, entry, nr);
+	tce_op_end(&op);
+	tce_gather_flush(&op.gather);
+
+	return ret;
+}
+
+static unsigned int flags_of(struct tce_stash *stash)
+{
+	return stash ? 0 : TCE_OP_REAL_MODE;
+}
+
+/**
+ * tce_list_put_now - write a list that was counted, without waiting
+ * @list: the list
+ * @stash: for an array that is left over, may have one; NULL in real mode
+ *
+ * Context: Real mode, or in rcu_read_lock() without preemption.
+ * Return: 0, or with nothing changed and nothing counted any more:
+ *	   -ENXIO if the window is being removed; something else if it can't be
+ *	   done this way, because the list is in several chunks, its chunk is
+ *	   locked, memory has to be had, or a hypervisor may refuse.
+ */
+int tce_list_put_now(const struct tce_list *list, struct tce_stash *stash)
+{
+	int ret = put_now(list->tbl, list, list->entry, list->nr,
+			  flags_of(stash), stash);
+
+	if (ret)
+		tce_list_uncount_now(list);
+
+	return ret;
+}
+EXPORT_SYMBOL_GPL(tce_list_put_now);
+
+/**
+ * tce_unmap_now - unmap entries, without waiting
+ * @tbl: the table, of an owner with registered memory
+ * @entry: first entry; the range lies in the table
+ * @nr: how many entries
+ * @stash: for an array that is left over, may have one; NULL in real mode
+ *
+ * Context: Real mode, or in rcu_read_lock() without preemption.
+ * Return: as tce_list_put_now().
+ */
+int tce_unmap_now(struct iommu_table *tbl, unsigned long entry,
+		  unsigned long nr, struct tce_stash *stash)
+{
+	return put_now(tbl, NULL, entry, nr, flags_of(stash), stash);
+}
+EXPORT_SYMBOL_GPL(tce_unmap_now);
+
+/**
+ * tce_map_one_now - map one entry, without waiting
+ * @tbl: the table, of an owner with registered memory
+ * @entry: the entry, in the table
+ * @ua: userspace address, aligned to an IOMMU page, with permission bits
+ * @stash: for an array that is left over; NULL in real mode
+ *
+ * What tce_list_count_now() and tce_list_put_now() do, without detours.
+ *
+ * Context: Real mode, or in rcu_read_lock() without preemption.
+ * Return: As tce_op_map_now(); also -EAGAIN if memory is not registered.
+ */
+int tce_map_one_now(struct iommu_table *tbl, unsigned long entry, u64 ua,
+		    struct tce_stash *stash)
+{
+	if (!stash && !tbl->it_ops->tce_kill_rm)
+		return -EAGAIN;
+
+	return tce_op_map_now(tbl, entry, 1, ua & ~TCE_DENSE_MAPPED,
+			      ua & TCE_DENSE_MAPPED, flags_of(stash), stash);
+}
+EXPORT_SYMBOL_GPL(tce_map_one_now);
+
+/**
+ * tce_rm_memory - where registered memory of a table's owner can be read
+ * @tbl: the table, of an owner with registered memory
+ * @ua: userspace address, aligned to 4 KiB
+ * @pregion: where the region goes; the caller has one entry of it counted, and
+ *	     uncounts it by mm_iommu_drop() when it is done
+ *
+ * Context: Real mode.
+ * Return: 4 KiB of memory, of which the process may change any byte at any
+ *	   time; NULL if it is not registered.
+ */
+const void *tce_rm_memory(struct iommu_table *tbl, unsigned long ua,
+			  struct mm_iommu_region **pregion)
+{
+	struct mm_iommu_region *region;
+	unsigned int nr_runs = 1;
+	struct tce_run run;
+
+	region = mm_iommu_find(tbl->it_owner->registry, ua);
+	if (!region || !mm_iommu_hold(region, 1))
+		return NULL;
+
+	if (mm_iommu_translate(region, ua, IOMMU_PAGE_SHIFT_4K, 1, &run,
+			       &nr_runs) != 1) {
+		mm_iommu_drop(region, 1);
+		return NULL;
+	}
+
+	*pregion = region;
+
+	return __va(run.hpa);
+}
