@@ -207,7 +207,7 @@ def why_two_levels(rows):
 
 
 def why_unpin(row):
-    """unpin_user_page_range_dirty_lock() is called once for 1024 pages."""
+    """unpin_user_page_range_dirty_lock() is called once for 512 pages."""
     return lambda rows: f'{rows[row][0] * 32:,.0f} for each page of 2 MiB, ' \
         'which the base takes to unpin it'
 

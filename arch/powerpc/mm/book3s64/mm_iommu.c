@@ -56,7 +56,7 @@
  * looked at, before others may run and a signal is seen.
  */
 #define PIN_PAGES	512UL
-#define UNPIN_PAGES	1024UL
+#define UNPIN_PAGES	512UL
 #define LOOK_MAPPINGS	256U
 
 /* Regions of so many pages are pinned by way of the stack. */
@@ -497,6 +497,7 @@ static int pin_all(struct pin *pin)
 					  pin->pages);
 		if (ret <= 0)
 			return ret ?: -EFAULT;
+		cond_resched();
 		ret = add_pages(pin, ret);
 		if (ret)
 			return ret;
