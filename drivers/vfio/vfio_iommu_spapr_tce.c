@@ -2,6 +2,14 @@
 /*
  * VFIO containers on POWER: VFIO_SPAPR_TCE_IOMMU and VFIO_SPAPR_TCE_v2_IOMMU.
  *
+ * Copyright (C) 2013 IBM Corp.  All rights reserved.
+ *     Author: Alexey Kardashevskiy <aik@ozlabs.ru>
+ * Copyright Gavin Shan, IBM Corporation 2014.
+ *
+ * Derived from original vfio_iommu_type1.c:
+ * Copyright (C) 2012 Red Hat, Inc.  All rights reserved.
+ *     Author: Alex Williamson <alex.williamson@redhat.com>
+ *
  * A container is the memory of one process as the devices of its groups see it.
  * It has up to two windows of bus addresses, each with a TCE table that all of
  * its groups use; what they map is the business of tce/owner.c.
@@ -20,10 +28,32 @@
  * who removes it at once, as QEMU does, never pays for it.
  *
  * Locks, in this order:
- *   windows    guards the windows, the groups and what is enabled. For reading
- *              while entries are mapped and unmapped, for writing to change
+ *   windows    guards the windows, the groups and what is enabled
  *   memory     guards which regions the container has registered
- *   the locks of the registry, tce/owner.c and mmap_lock
+ *   the locks of the registry and of the engine (arch/powerpc/kernel/tce)
+ *
+ * Whoever takes a group away waits for @windows: the process, or an administrator
+ * who unbinds a device and has all of VFIO wait as well. So @windows is not held
+ * over anything that can wait for the process, another process, or a device:
+ *   - entries change without it, in a window that is held by a reference. A
+ *     window that is removed meanwhile refuses what comes (-ENXIO)
+ *   - EEH works without it, on groups that are held by a reference
+ *   - windows are closed when no group has them any more, for the same reason
+ *   - locked_vm is charged before, and given back after, because mmap_lock may be
+ *     held for long
+ *   - what may fault in user memory is done before or after
+ * With @windows held, firmware is called (its time is bounded), and memory is
+ * allocated. @memory is held while pages are pinned, but nobody else takes it.
+ *
+ * VFIO holds a reference on the container while an ioctl runs, and takes groups
+ * away meanwhile. The last group may have left in any ioctl.
+ *
+ * The platform takes a group's data away (iommudata is NULL then) with the PE,
+ * which goes with the last device in it. That is later than detach_group(): a
+ * device that goes is unbound from vfio-pci first, and the last device of a group
+ * to be unbound takes the group from its container before its unbinding ends
+ * (vfio_device_remove_group()). So a group in the list has its data; places that
+ * look at it take NULL for a group that is gone all the same.
  */
 
 #include <linux/err.h>
@@ -32,9 +62,12 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/overflow.h>
+#include <linux/pagemap.h>
 #include <linux/rwsem.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
 #include <linux/xarray.h>
@@ -46,15 +79,53 @@
 #include <asm/tce_owner.h>
 
 #include "vfio.h"
+#include "vfio_spapr_eeh.h"
+
+#define DRIVER_VERSION	"0.1"
+#define DRIVER_AUTHOR	"aik@ozlabs.ru"
+#define DRIVER_DESC	"VFIO IOMMU SPAPR TCE"
+
+/* A device that is locked is asked for again after so many jiffies. */
+#define EEH_RETRY	max(HZ / 50, 1)
 
 /**
  * struct tce_group - a group of a container
  * @next: in the container's list
  * @group: the group
+ * @number: the later it joined, the higher; from 1 on
  */
 struct tce_group {
 	struct list_head next;
 	struct iommu_group *group;
+	u64 number;
+};
+
+/**
+ * struct tce_eeh_use - an EEH operation that works on a group
+ * @next: in eeh_uses
+ * @group: the group, with a reference
+ * @number: its number in the container
+ * @done: the last number whose group is done; 0 at first
+ */
+struct tce_eeh_use {
+	struct list_head next;
+	struct iommu_group *group;
+	u64 number;
+	u64 done;
+};
+
+/* Of all containers, for a group may be in another one when it ends. */
+static DEFINE_SPINLOCK(eeh_lock); /* eeh_uses */
+static LIST_HEAD(eeh_uses);
+
+/**
+ * struct tce_charge - pages charged to locked_vm, on their way to a table
+ * @have: charged and not used so far
+ * @want: how many have to be charged in all, if @have does not suffice
+ */
+struct tce_charge {
+	unsigned long have;
+	unsigned long want;
 };
 
 /**
@@ -64,10 +135,14 @@ struct tce_group {
  *	its struct is kept. Written once, with @windows held for writing
  * @windows: see above
  * @enabled: v1: between ENABLE and DISABLE; v2: from the first REGISTER on
+ * @close_first: windows have to be closed before they are taken from the groups;
+ *	constant once there is a group
  * @default_pending: the window at bus address 0 is there, but has no table yet
  * @enabled_pages: v1: what ENABLE charged
  * @tables: the windows
+ * @removed: windows that no group has any more, for end_windows()
  * @groups: the groups
+ * @joined: the number of the group that joined last
  * @memory: see above
  * @regions: the regions that this container has registered, by first page
  */
@@ -76,14 +151,18 @@ struct tce_container {
 	struct mm_struct *mm;
 	struct rw_semaphore windows;
 	bool enabled;
+	bool close_first;
 	bool default_pending;
 	unsigned long enabled_pages;
 	struct iommu_table *tables[IOMMU_TABLE_GROUP_MAX_TABLES];
+	struct iommu_table *removed[IOMMU_TABLE_GROUP_MAX_TABLES];
 	struct list_head groups;
+	u64 joined;
 	struct mutex memory; /* @regions */
 	struct xarray regions;
 };
 
+/* NULL if the group is gone: see above. */
 static struct iommu_table_group *table_group_of(const struct tce_group *group)
 {
 	return iommu_group_get_iommudata(group->group);
@@ -97,6 +176,19 @@ static struct iommu_table_group *first_table_group(struct tce_container *c)
 	group = list_first_entry_or_null(&c->groups, struct tce_group, next);
 
 	return group ? table_group_of(group) : NULL;
+}
+
+static struct tce_group *find_group(struct tce_container *c,
+				    const struct iommu_group *iommu_group)
+{
+	struct tce_group *group;
+
+	list_for_each_entry(group, &c->groups, next) {
+		if (group->group == iommu_group)
+			return group;
+	}
+
+	return NULL;
 }
 
 /* Bind the container to the process; @windows is held for writing. */
@@ -116,6 +208,41 @@ static int check_mm(struct tce_container *c)
 	struct mm_struct *mm = READ_ONCE(c->mm);
 
 	return mm && mm != current->mm ? -EPERM : 0;
+}
+
+/* Charges; @windows is not held. */
+
+static int charge(struct tce_container *c, unsigned long pages)
+{
+	struct mm_struct *mm = c->mm;
+	int ret;
+
+	ret = mmap_write_lock_killable(mm);
+	if (ret)
+		return ret;
+	ret = __account_locked_vm(mm, pages, true, current,
+				  capable(CAP_IPC_LOCK));
+	mmap_write_unlock(mm);
+
+	return ret;
+}
+
+static void uncharge(struct tce_container *c, unsigned long pages)
+{
+	if (pages)
+		account_locked_vm(c->mm, pages, false);
+}
+
+/* Charge what was missing. */
+static int charge_more(struct tce_container *c, struct tce_charge *ch)
+{
+	int ret;
+
+	ret = charge(c, ch->want - ch->have);
+	if (!ret)
+		ch->have = ch->want;
+
+	return ret;
 }
 
 /* Windows */
@@ -157,6 +284,24 @@ static int find_free_window(struct tce_container *c)
 	return -ENOSPC;
 }
 
+static void unset_window(struct tce_group *group, int num)
+{
+	struct iommu_table_group *table_group = table_group_of(group);
+
+	if (table_group)
+		table_group->ops->unset_window(table_group, num);
+}
+
+static int set_window(struct tce_group *group, int num, struct iommu_table *tbl)
+{
+	struct iommu_table_group *table_group = table_group_of(group);
+
+	if (!table_group)
+		return -ENODEV;
+
+	return table_group->ops->set_window(table_group, num, tbl);
+}
+
 /* Take a window away from the groups before @end in the list, or from all. */
 static void unset_from_groups(struct tce_container *c, int num,
 			      const struct tce_group *end)
@@ -164,11 +309,9 @@ static void unset_from_groups(struct tce_container *c, int num,
 	struct tce_group *group;
 
 	list_for_each_entry(group, &c->groups, next) {
-		struct iommu_table_group *table_group = table_group_of(group);
-
 		if (group == end)
 			return;
-		table_group->ops->unset_window(table_group, num);
+		unset_window(group, num);
 	}
 }
 
@@ -176,12 +319,10 @@ static int set_to_groups(struct tce_container *c, int num,
 			 struct iommu_table *tbl)
 {
 	struct tce_group *group;
-	long ret;
+	int ret;
 
 	list_for_each_entry(group, &c->groups, next) {
-		struct iommu_table_group *table_group = table_group_of(group);
-
-		ret = table_group->ops->set_window(table_group, num, tbl);
+		ret = set_window(group, num, tbl);
 		if (ret) {
 			unset_from_groups(c, num, group);
 			return ret;
@@ -191,72 +332,6 @@ static int set_to_groups(struct tce_container *c, int num,
 	return 0;
 }
 
-/* A table that belongs to the process, charged for all that it may become. */
-static int create_owned_table(struct tce_container *c, int num,
-			      u32 page_shift, u64 bytes, u32 levels,
-			      struct iommu_table **ptbl)
-{
-	struct iommu_table_group *table_group = first_table_group(c);
-	unsigned long cost, pages;
-	struct iommu_table *tbl;
-	int ret;
-
-	cost = table_group->ops->get_table_size(page_shift, bytes, levels);
-	if (!cost)
-		return -EINVAL;
-
-	pages = DIV_ROUND_UP(cost, PAGE_SIZE);
-	ret = account_locked_vm(c->mm, pages, true);
-	if (ret)
-		return ret;
-
-	ret = table_group->ops->create_table(table_group, num, page_shift,
-					     bytes, levels, &tbl);
-	if (ret)
-		goto uncharge;
-
-	ret = tce_owner_take(tbl, c->mm, c->v2);
-	if (ret)
-		goto put_table;
-
-	*ptbl = tbl;
-
-	return 0;
-
-put_table:
-	/* Where a hypervisor keeps the table, creating it made the window. */
-	table_group->ops->unset_window(table_group, num);
-	iommu_tce_table_put(tbl);
-uncharge:
-	account_locked_vm(c->mm, pages, false);
-
-	return ret;
-}
-
-/*
- * Closed first, while the groups have the window: where a hypervisor keeps the
- * table, it goes with the window. The charge goes with the last reference.
- */
-static void remove_window(struct tce_container *c, int num)
-{
-	struct iommu_table *tbl = c->tables[num];
-
-	tce_owner_close(tbl);
-	c->tables[num] = NULL;
-	unset_from_groups(c, num, NULL);
-	iommu_tce_table_put(tbl);
-}
-
-static void remove_windows(struct tce_container *c)
-{
-	int num;
-
-	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {
-		if (c->tables[num])
-			remove_window(c, num);
-	}
-}
-
 static bool page_shift_is_supported(const struct iommu_table_group *table_group,
 				    u32 page_shift)
 {
@@ -264,30 +339,132 @@ static bool page_shift_is_supported(const struct iommu_table_group *table_group,
 	       (table_group->pgsizes & (1ULL << page_shift));
 }
 
-/* Returns which of the windows it is now. */
-static int create_window(struct tce_container *c, u32 page_shift, u64 bytes,
-			 u32 levels)
+/* What a window is charged, in pages of the kernel; 0 if there can't be one. */
+static unsigned long
+window_cost(const struct iommu_table_group *table_group, u32 page_shift,
+	    u64 bytes, u32 levels)
+{
+	if (!page_shift_is_supported(table_group, page_shift) || !levels ||
+	    !is_power_of_2(bytes) || bytes < 1ULL << page_shift)
+		return 0;
+
+	return DIV_ROUND_UP(table_group->ops->get_table_size(page_shift, bytes,
+							     levels),
+			    PAGE_SIZE);
+}
+
+static unsigned long
+default_window_cost(const struct iommu_table_group *table_group)
+{
+	return window_cost(table_group, IOMMU_PAGE_SHIFT_4K,
+			   table_group->tce32_size, 1);
+}
+
+/* A table that belongs to the process, charged for all that it may become. */
+static int create_owned_table(struct tce_container *c, int num,
+			      u32 page_shift, u64 bytes, u32 levels,
+			      struct tce_charge *ch, struct iommu_table **ptbl)
 {
 	struct iommu_table_group *table_group = first_table_group(c);
+	unsigned long cost = window_cost(table_group, page_shift, bytes, levels);
+	struct iommu_table *tbl;
+	int ret;
+
+	if (!cost)
+		return -EINVAL;
+
+	/* All that is created in one call was charged before. */
+	if (WARN_ON_ONCE(ch->have < cost))
+		return -ENOMEM;
+
+	ret = table_group->ops->create_table(table_group, num, page_shift,
+					     bytes, levels, &tbl);
+	if (ret)
+		return ret;
+
+	ret = tce_owner_take(tbl, c->mm, c->v2);
+	if (ret) {
+		/*
+		 * Where a hypervisor keeps the table, creating it made the
+		 * window.
+		 */
+		table_group->ops->unset_window(table_group, num);
+		iommu_tce_table_put(tbl);
+		return ret;
+	}
+
+	ch->have -= cost;
+	*ptbl = tbl;
+
+	return 0;
+}
+
+/*
+ * Closing waits for hypercalls that are under way, and these for memory of the
+ * process. So a window is taken from the groups here, after which no device uses
+ * it, and end_windows() closes it. Where a hypervisor keeps the table, it goes
+ * with the window, and has to be closed before.
+ */
+static void remove_window(struct tce_container *c, int num)
+{
+	struct iommu_table *tbl = c->tables[num];
+
+	if (!tbl)
+		return;
+
+	if (c->close_first)
+		tce_owner_close(tbl);
+	unset_from_groups(c, num, NULL);
+	c->tables[num] = NULL;
+	c->removed[num] = tbl;
+}
+
+static void remove_windows(struct tce_container *c)
+{
+	int num;
+
+	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++)
+		remove_window(c, num);
+}
+
+/*
+ * @windows is not held. The charge goes with the last reference, for which
+ * mmap_lock is taken.
+ */
+static void end_windows(const struct tce_container *c,
+			struct iommu_table **removed)
+{
+	int num;
+
+	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {
+		if (!removed[num])
+			continue;
+		if (!c->close_first)
+			tce_owner_close(removed[num]);
+		iommu_tce_table_put(removed[num]);
+	}
+}
+
+/* Returns which of the windows it is now. */
+static int create_window(struct tce_container *c, u32 page_shift, u64 bytes,
+			 u32 levels, struct tce_charge *ch)
+{
 	int num = find_free_window(c), ret;
 	struct iommu_table *tbl;
 
 	if (num < 0)
 		return num;
 
-	if (!page_shift_is_supported(table_group, page_shift) || !levels ||
-	    !is_power_of_2(bytes) || bytes < 1ULL << page_shift)
-		return -EINVAL;
-
-	ret = create_owned_table(c, num, page_shift, bytes, levels, &tbl);
+	ret = create_owned_table(c, num, page_shift, bytes, levels, ch, &tbl);
 	if (ret)
 		return ret;
 
 	ret = set_to_groups(c, num, tbl);
 	if (ret) {
 		/* KVM may have found it with a group that had it for a while */
-		tce_owner_close(tbl);
-		iommu_tce_table_put(tbl);
+		if (c->close_first)
+			tce_owner_close(tbl);
+		c->removed[num] = tbl;
 		return ret;
 	}
 
@@ -296,7 +473,8 @@ static int create_window(struct tce_container *c, u32 page_shift, u64 bytes,
 	return num;
 }
 
-static int create_default_window(struct tce_container *c)
+/* -EAGAIN if the window has to be charged before. */
+static int create_default_window(struct tce_container *c, struct tce_charge *ch)
 {
 	struct iommu_table_group *table_group = first_table_group(c);
 	int ret;
@@ -307,7 +485,12 @@ static int create_default_window(struct tce_container *c)
 	if (!table_group)
 		return -ENODEV;
 
-	ret = create_window(c, IOMMU_PAGE_SHIFT_4K, table_group->tce32_size, 1);
+	ch->want = default_window_cost(table_group);
+	if (ch->want > ch->have)
+		return -EAGAIN;
+
+	ret = create_window(c, IOMMU_PAGE_SHIFT_4K, table_group->tce32_size, 1,
+			    ch);
 	if (ret < 0)
 		return ret;
 
@@ -326,6 +509,37 @@ static void forget_default_window(struct tce_container *c, bool was_pending)
 	c->default_pending = true;
 }
 
+typedef int (*change_fn)(struct tce_container *c, void *arg,
+			 struct tce_charge *ch);
+
+/* Change something by @change, which says -EAGAIN if it has to be charged. */
+static int change_windows(struct tce_container *c, change_fn change, void *arg)
+{
+	struct iommu_table *removed[IOMMU_TABLE_GROUP_MAX_TABLES];
+	struct tce_charge ch = {};
+	int ret;
+
+	for (;;) {
+		ret = down_write_killable(&c->windows);
+		if (ret)
+			break;
+		ret = change(c, arg, &ch);
+		memcpy(removed, c->removed, sizeof(removed));
+		memset(c->removed, 0, sizeof(c->removed));
+		up_write(&c->windows);
+		end_windows(c, removed);
+
+		if (ret != -EAGAIN || ch.want <= ch.have)
+			break;
+		ret = charge_more(c, &ch);
+		if (ret)
+			break;
+	}
+	uncharge(c, ch.have);
+
+	return ret;
+}
+
 /* Mapping */
 
 /**
@@ -342,14 +556,9 @@ struct dma_change {
 	unsigned long perm;
 };
 
-/* @windows is held, for reading at least. */
-static int change_entries(struct tce_container *c, const struct dma_change *d)
+static int change_entries(struct iommu_table *tbl, const struct dma_change *d)
 {
-	struct iommu_table *tbl = find_window(c, d->iova);
 	unsigned long entry, nr;
-
-	if (!tbl)
-		return -ENXIO;
 
 	if (!IS_ALIGNED(d->iova | d->vaddr | d->bytes, IOMMU_PAGE_SIZE(tbl)))
 		return -EINVAL;
@@ -362,48 +571,90 @@ static int change_entries(struct tce_container *c, const struct dma_change *d)
 	return tce_map(tbl, entry, nr, d->vaddr, d->perm);
 }
 
-/* The first of all finds the default window without a table. */
-static int change_entries_first(struct tce_container *c,
-				const struct dma_change *d)
+static bool may_change_entries(const struct tce_container *c)
 {
+	return READ_ONCE(c->enabled) && c->mm == current->mm;
+}
+
+/*
+ * The default window has no table until something is mapped or unmapped. v2 does
+ * that here as well, and leaves no window if it fails. v1 does not, because
+ * pinning may wait for whoever handles the faults of a process.
+ */
+static int make_default_window(struct tce_container *c, void *arg,
+			       struct tce_charge *ch)
+{
+	const struct dma_change *d = arg;
 	bool pending = c->default_pending;
+	struct iommu_table *tbl;
 	int ret;
 
-	ret = create_default_window(c);
-	if (ret)
+	if (!may_change_entries(c))
+		return -EPERM;
+
+	ret = create_default_window(c, ch);
+	if (ret || !c->v2)
 		return ret;
 
-	ret = change_entries(c, d);
+	tbl = find_window(c, d->iova);
+	ret = tbl ? change_entries(tbl, d) : -ENXIO;
 	if (ret)
 		forget_default_window(c, pending);
 
 	return ret;
 }
 
-static bool may_change_entries(const struct tce_container *c)
+/*
+ * The window at a bus address, with a reference. NULL if the default window has
+ * to be made before.
+ */
+static struct iommu_table *hold_window(struct tce_container *c, u64 iova)
 {
-	return c->enabled && c->mm == current->mm;
-}
+	struct iommu_table *tbl;
+	int ret;
 
-static int change_dma(struct tce_container *c, const struct dma_change *d)
-{
-	int ret = -EPERM;
-	bool pending;
+	ret = down_read_killable(&c->windows);
+	if (ret)
+		return ERR_PTR(ret);
 
-	down_read(&c->windows);
-	pending = c->default_pending;
-	if (!pending && may_change_entries(c))
-		ret = change_entries(c, d);
+	if (!may_change_entries(c)) {
+		tbl = ERR_PTR(-EPERM);
+	} else if (c->default_pending) {
+		tbl = NULL;
+	} else {
+		tbl = find_window(c, iova);
+		if (tbl)
+			tbl = iommu_tce_table_get(tbl);
+		if (!tbl)
+			tbl = ERR_PTR(-ENXIO);
+	}
 	up_read(&c->windows);
 
-	if (pending) {
-		down_write(&c->windows);
-		if (may_change_entries(c))
-			ret = change_entries_first(c, d);
-		up_write(&c->windows);
+	return tbl;
+}
+
+static int change_dma(struct tce_container *c, struct dma_change *d)
+{
+	struct iommu_table *tbl;
+	int ret;
+
+	for (;;) {
+		tbl = hold_window(c, d->iova);
+		if (tbl)
+			break;
+		ret = change_windows(c, make_default_window, d);
+		if (ret || c->v2)
+			goto reap;
 	}
+	if (IS_ERR(tbl))
+		return PTR_ERR(tbl);
+
+	ret = change_entries(tbl, d);
+	iommu_tce_table_put(tbl);
+
+reap:
 	/* What only these entries kept, if a container has left it. */
-	mm_iommu_reap(c->mm);
+	mm_iommu_reap(current->mm);
 
 	return ret;
 }
@@ -541,6 +792,12 @@ static int get_memory_param(void __user *arg,
 	return 0;
 }
 
+static int bind_to_current(struct tce_container *c, void *arg,
+			   struct tce_charge *ch)
+{
+	return bind_mm(c);
+}
+
 static long ioctl_register_memory(struct tce_container *c, void __user *arg)
 {
 	struct vfio_iommu_spapr_register_memory param;
@@ -551,25 +808,21 @@ static long ioctl_register_memory(struct tce_container *c, void __user *arg)
 		return ret;
 
 	if (READ_ONCE(c->mm) != current->mm) {
-		down_write(&c->windows);
-		ret = bind_mm(c);
-		up_write(&c->windows);
+		ret = change_windows(c, bind_to_current, NULL);
 		if (ret)
 			return ret;
 	}
 
-	if (mutex_lock_killable(&c->memory))
-		return -EINTR;
+	ret = mutex_lock_killable(&c->memory);
+	if (ret)
+		return ret;
 	ret = register_memory(c, param.vaddr, param.size);
 	mutex_unlock(&c->memory);
 	if (ret)
 		return ret;
 
-	if (!READ_ONCE(c->enabled)) {
-		down_write(&c->windows);
-		c->enabled = true;
-		up_write(&c->windows);
-	}
+	/* Never taken back in v2. */
+	WRITE_ONCE(c->enabled, true);
 
 	return 0;
 }
@@ -586,8 +839,9 @@ static long ioctl_unregister_memory(struct tce_container *c, void __user *arg)
 	if (ret)
 		return ret;
 
-	if (mutex_lock_killable(&c->memory))
-		return -EINTR;
+	ret = mutex_lock_killable(&c->memory);
+	if (ret)
+		return ret;
 	ret = unregister_memory(c, param.vaddr, param.size);
 	mutex_unlock(&c->memory);
 
@@ -596,7 +850,7 @@ static long ioctl_unregister_memory(struct tce_container *c, void __user *arg)
 
 /* v1 */
 
-static int enable(struct tce_container *c)
+static int enable(struct tce_container *c, void *arg, struct tce_charge *ch)
 {
 	struct iommu_table_group *table_group = first_table_group(c);
 	unsigned long pages;
@@ -617,57 +871,41 @@ static int enable(struct tce_container *c)
 		return ret;
 
 	pages = table_group->tce32_size >> PAGE_SHIFT;
-	ret = account_locked_vm(c->mm, pages, true);
-	if (ret)
-		return ret;
+	if (pages > ch->have) {
+		ch->want = pages;
+		return -EAGAIN;
+	}
 
+	ch->have -= pages;
 	c->enabled_pages = pages;
 	c->enabled = true;
 
 	return 0;
 }
 
-/* What is mapped is charged by being enabled, so it can't stay. */
-static void disable(struct tce_container *c)
+/*
+ * What is mapped is charged by being enabled, so it can't stay, and a MAP that is
+ * under way must not add to it: the window goes. The next MAP makes a new one.
+ */
+static int disable(struct tce_container *c, void *arg, struct tce_charge *ch)
 {
-	int num;
+	int ret;
 
-	if (!c->enabled || c->v2)
-		return;
+	ret = check_mm(c);
+	if (ret || !c->enabled)
+		return ret;
 
-	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {
-		struct iommu_table *tbl = c->tables[num];
-
-		if (tbl)
-			tce_unmap(tbl, tbl->it_offset, tbl->it_size);
+	if (!c->default_pending) {
+		remove_windows(c);
+		c->default_pending = true;
 	}
 
-	account_locked_vm(c->mm, c->enabled_pages, false);
+	/* Given back with what was charged and not used. */
+	ch->have += c->enabled_pages;
+	c->enabled_pages = 0;
 	c->enabled = false;
-}
 
-static long ioctl_enable(struct tce_container *c)
-{
-	int ret;
-
-	down_write(&c->windows);
-	ret = enable(c);
-	up_write(&c->windows);
-
-	return ret;
-}
-
-static long ioctl_disable(struct tce_container *c)
-{
-	int ret;
-
-	down_write(&c->windows);
-	ret = check_mm(c);
-	if (!ret)
-		disable(c);
-	up_write(&c->windows);
-
-	return ret;
+	return 0;
 }
 
 /* Information and windows */
@@ -713,7 +951,9 @@ static long ioctl_get_info(struct tce_container *c, void __user *arg)
 	if (argsz < minsz)
 		return -EINVAL;
 
-	down_read(&c->windows);
+	ret = down_read_killable(&c->windows);
+	if (ret)
+		return ret;
 	ret = get_info(c, &info);
 	up_read(&c->windows);
 	if (ret)
@@ -726,11 +966,51 @@ static long ioctl_get_info(struct tce_container *c, void __user *arg)
 	return 0;
 }
 
-/* @windows is held for writing. */
-static int create_and_tell(struct tce_container *c,
-			   struct vfio_iommu_spapr_tce_create *create,
-			   void __user *arg, unsigned long minsz)
+/**
+ * struct create_call - a call of VFIO_IOMMU_SPAPR_TCE_CREATE
+ * @create: its argument
+ * @arg: where the process has it
+ * @size: as much of it as is copied, in bytes
+ */
+struct create_call {
+	struct vfio_iommu_spapr_tce_create create;
+	void __user *arg;
+	unsigned long size;
+};
+
+/* All that the call has to have charged, in pages, or an error. */
+static int create_cost(struct tce_container *c,
+		       const struct vfio_iommu_spapr_tce_create *create,
+		       unsigned long *cost)
 {
+	struct iommu_table_group *table_group = first_table_group(c);
+
+	if (!table_group)
+		return -ENODEV;
+
+	if (!c->default_pending && find_free_window(c) < 0)
+		return -ENOSPC;
+
+	*cost = window_cost(table_group, create->page_shift,
+			    create->window_size, create->levels);
+	if (!*cost)
+		return -EINVAL;
+
+	if (c->default_pending)
+		*cost += default_window_cost(table_group);
+
+	return 0;
+}
+
+/*
+ * A process may handle its own page faults, and take its time, so the page of the
+ * answer has to be there: -EFAULT, with nothing created, if it is not.
+ */
+static int create_and_tell(struct tce_container *c, void *arg,
+			   struct tce_charge *ch)
+{
+	struct create_call *call = arg;
+	struct vfio_iommu_spapr_tce_create *create = &call->create;
 	bool pending = c->default_pending;
 	int num, ret;
 
@@ -741,19 +1021,25 @@ static int create_and_tell(struct tce_container *c,
 	if (ret)
 		return ret;
 
-	ret = create_default_window(c);
+	ret = create_cost(c, create, &ch->want);
+	if (ret)
+		return ret;
+	if (ch->want > ch->have)
+		return -EAGAIN;
+
+	ret = create_default_window(c, ch);
 	if (ret)
 		return ret;
 
 	num = create_window(c, create->page_shift, create->window_size,
-			    create->levels);
+			    create->levels, ch);
 	if (num < 0) {
 		ret = num;
 		goto forget_default;
 	}
 
 	create->start_addr = window_start(c->tables[num]);
-	if (copy_to_user(arg, create, minsz)) {
+	if (copy_to_user_nofault(call->arg, create, call->size)) {
 		ret = -EFAULT;
 		goto remove;
 	}
@@ -770,37 +1056,42 @@ forget_default:
 
 static long ioctl_tce_create(struct tce_container *c, void __user *arg)
 {
-	unsigned long minsz = offsetofend(struct vfio_iommu_spapr_tce_create,
-					  start_addr);
-	struct vfio_iommu_spapr_tce_create create;
+	struct create_call call = {
+		.arg = arg,
+		.size = offsetofend(struct vfio_iommu_spapr_tce_create,
+				    start_addr),
+	};
 	int ret;
 
-	if (copy_from_user(&create, arg, minsz))
+	if (copy_from_user(&call.create, arg, call.size))
 		return -EFAULT;
 
-	if (create.argsz < minsz || create.flags)
+	if (call.create.argsz < call.size || call.create.flags)
 		return -EINVAL;
 
-	down_write(&c->windows);
-	ret = create_and_tell(c, &create, arg, minsz);
-	up_write(&c->windows);
+	do {
+		ret = change_windows(c, create_and_tell, &call);
+	} while (ret == -EFAULT && !fatal_signal_pending(current) &&
+		 !fault_in_safe_writeable(arg, call.size));
 
 	return ret;
 }
 
-/* @windows is held for writing. */
-static int remove_window_at(struct tce_container *c, u64 start)
+static int remove_window_at(struct tce_container *c, void *arg,
+			    struct tce_charge *ch)
 {
+	struct iommu_table_group *table_group = first_table_group(c);
+	u64 start = *(u64 *)arg;
 	int num, ret;
 
-	if (list_empty(&c->groups))
+	if (!table_group)
 		return -ENXIO;
 
 	ret = bind_mm(c);
 	if (ret)
 		return ret;
 
-	if (c->default_pending && start == first_table_group(c)->tce32_start) {
+	if (c->default_pending && start == table_group->tce32_start) {
 		c->default_pending = false;
 		return 0;
 	}
@@ -820,7 +1111,7 @@ static long ioctl_tce_remove(struct tce_container *c, void __user *arg)
 	unsigned long minsz = offsetofend(struct vfio_iommu_spapr_tce_remove,
 					  start_addr);
 	struct vfio_iommu_spapr_tce_remove remove;
-	int ret;
+	u64 start;
 
 	if (copy_from_user(&remove, arg, minsz))
 		return -EFAULT;
@@ -828,86 +1119,120 @@ static long ioctl_tce_remove(struct tce_container *c, void __user *arg)
 	if (remove.argsz < minsz || remove.flags)
 		return -EINVAL;
 
-	down_write(&c->windows);
-	ret = remove_window_at(c, remove.start_addr);
-	up_write(&c->windows);
+	start = remove.start_addr;
 
-	return ret;
+	return change_windows(c, remove_window_at, &start);
 }
 
 /* EEH */
 
-static long eeh_inject_error(struct eeh_pe *pe, void __user *arg)
+/* The group that joined next after the one of this number. */
+static struct tce_group *next_group(struct tce_container *c, u64 number)
 {
-	unsigned long minsz = offsetofend(struct vfio_eeh_pe_op, err.mask);
-	struct vfio_eeh_pe_op op;
+	struct tce_group *group, *next = NULL;
 
-	if (copy_from_user(&op, arg, minsz))
-		return -EFAULT;
+	list_for_each_entry(group, &c->groups, next) {
+		if (group->number > number &&
+		    (!next || group->number < next->number))
+			next = group;
+	}
 
-	if (op.argsz < minsz)
-		return -EINVAL;
-
-	return eeh_pe_inject_err(pe, op.err.type, op.err.func, op.err.addr,
-				 op.err.mask);
+	return next;
 }
 
-static long eeh_group_op(struct iommu_group *group, void __user *arg, u32 what)
+/*
+ * Begin to work on the next group that is not done: -ENOENT if all are. No lock
+ * is held until eeh_end(). A process that gives the group away in between must
+ * not reset what is another process's by then, so the group is in a list, and
+ * joins no container as long as it is.
+ */
+static int eeh_begin(struct tce_container *c, struct tce_eeh_use *use)
 {
-	struct eeh_pe *pe = eeh_iommu_group_to_pe(group);
+	struct tce_group *group;
+	int ret;
 
-	if (!pe)
-		return -ENODEV;
+	ret = down_read_killable(&c->windows);
+	if (ret)
+		return ret;
 
-	switch (what) {
-	case VFIO_EEH_PE_DISABLE:
-		return eeh_pe_set_option(pe, EEH_OPT_DISABLE);
-	case VFIO_EEH_PE_ENABLE:
-		return eeh_pe_set_option(pe, EEH_OPT_ENABLE);
-	case VFIO_EEH_PE_UNFREEZE_IO:
-		return eeh_pe_set_option(pe, EEH_OPT_THAW_MMIO);
-	case VFIO_EEH_PE_UNFREEZE_DMA:
-		return eeh_pe_set_option(pe, EEH_OPT_THAW_DMA);
-	case VFIO_EEH_PE_GET_STATE:
-		return eeh_pe_get_state(pe);
-	case VFIO_EEH_PE_RESET_DEACTIVATE:
-		return eeh_pe_reset(pe, EEH_RESET_DEACTIVATE, true);
-	case VFIO_EEH_PE_RESET_HOT:
-		return eeh_pe_reset(pe, EEH_RESET_HOT, true);
-	case VFIO_EEH_PE_RESET_FUNDAMENTAL:
-		return eeh_pe_reset(pe, EEH_RESET_FUNDAMENTAL, true);
-	case VFIO_EEH_PE_CONFIGURE:
-		return eeh_pe_configure(pe);
-	case VFIO_EEH_PE_INJECT_ERR:
-		return eeh_inject_error(pe, arg);
-	default:
-		return -EINVAL;
+	group = next_group(c, use->done);
+	if (group) {
+		use->group = iommu_group_ref_get(group->group);
+		use->number = group->number;
+		spin_lock(&eeh_lock);
+		list_add(&use->next, &eeh_uses);
+		spin_unlock(&eeh_lock);
+	}
+	up_read(&c->windows);
+
+	return group ? 0 : -ENOENT;
+}
+
+static void eeh_end(struct tce_eeh_use *use)
+{
+	spin_lock(&eeh_lock);
+	list_del(&use->next);
+	spin_unlock(&eeh_lock);
+	iommu_group_put(use->group);
+}
+
+static bool eeh_uses_group(const struct iommu_group *group)
+{
+	const struct tce_eeh_use *use;
+	bool found = false;
+
+	spin_lock(&eeh_lock);
+	list_for_each_entry(use, &eeh_uses, next)
+		found |= use->group == group;
+	spin_unlock(&eeh_lock);
+
+	return found;
+}
+
+/* A device is being unbound, or reset by someone else: wait without locks. */
+static int eeh_wait(void)
+{
+	schedule_timeout_killable(EEH_RETRY);
+
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
+/* One group after the other, as long as they say 0. */
+static long eeh_all_groups(struct tce_container *c,
+			   const struct vfio_eeh_pe_op *op)
+{
+	struct tce_eeh_use use = {};
+	long ret;
+
+	for (;;) {
+		ret = eeh_begin(c, &use);
+		if (ret == -ENOENT)
+			return use.done ? 0 : -ENODEV;
+		if (ret)
+			return ret;
+
+		ret = vfio_spapr_eeh_try(use.group, op);
+		eeh_end(&use);
+		if (!ret)
+			use.done = use.number;
+		else if (ret == -EAGAIN)
+			ret = eeh_wait();
+		if (ret)
+			return ret;
 	}
 }
 
 /* GET_STATE returns a state, a positive number: that is its interface. */
 static long ioctl_eeh_pe_op(struct tce_container *c, void __user *arg)
 {
-	unsigned long minsz = offsetofend(struct vfio_eeh_pe_op, op);
 	struct vfio_eeh_pe_op op;
-	struct tce_group *group;
-	long ret = 0;
+	int ret;
 
-	if (copy_from_user(&op, arg, minsz))
-		return -EFAULT;
+	ret = vfio_spapr_eeh_get_op(&op, arg);
+	if (ret)
+		return ret;
 
-	if (op.argsz < minsz || op.flags)
-		return -EINVAL;
-
-	down_read(&c->windows);
-	list_for_each_entry(group, &c->groups, next) {
-		ret = eeh_group_op(group->group, arg, op.op);
-		if (ret)
-			break;
-	}
-	up_read(&c->windows);
-
-	return ret;
+	return eeh_all_groups(c, &op);
 }
 
 static long check_extension(unsigned long extension)
@@ -927,9 +1252,9 @@ static long ioctl_v1(struct tce_container *c, unsigned int cmd)
 {
 	switch (cmd) {
 	case VFIO_IOMMU_ENABLE:
-		return ioctl_enable(c);
+		return change_windows(c, enable, NULL);
 	case VFIO_IOMMU_DISABLE:
-		return ioctl_disable(c);
+		return change_windows(c, disable, NULL);
 	default:
 		return -ENOTTY;
 	}
@@ -998,20 +1323,21 @@ static void *tce_iommu_open(unsigned long arg)
 	init_rwsem(&c->windows);
 	INIT_LIST_HEAD(&c->groups);
 	mutex_init(&c->memory);
-	xa_init(&c->regions);
+	/* The process pays for the nodes as well. */
+	xa_init_flags(&c->regions, XA_FLAGS_ACCOUNT);
 
 	return c;
 }
 
-/* VFIO detaches the groups before, and calls nothing at the same time. */
+/* No group is left, nothing is called at the same time or later. */
 static void tce_iommu_release(void *iommu_data)
 {
 	struct tce_container *c = iommu_data;
 	struct mm_iommu_region *region;
 	unsigned long index;
 
-	disable(c);
-	remove_windows(c);
+	end_windows(c, c->removed);
+	uncharge(c, c->enabled_pages);
 
 	xa_for_each(&c->regions, index, region)
 		mm_iommu_let_go(region);
@@ -1022,19 +1348,6 @@ static void tce_iommu_release(void *iommu_data)
 		mmdrop(c->mm);
 	}
 	kfree(c);
-}
-
-static struct tce_group *find_group(struct tce_container *c,
-				    const struct iommu_group *iommu_group)
-{
-	struct tce_group *group;
-
-	list_for_each_entry(group, &c->groups, next) {
-		if (group->group == iommu_group)
-			return group;
-	}
-
-	return NULL;
 }
 
 static int group_can_join(struct tce_container *c,
@@ -1057,6 +1370,9 @@ static int group_can_join(struct tce_container *c,
 	if (!c->v2 && !list_empty(&c->groups))
 		return -EBUSY;
 
+	if (eeh_uses_group(iommu_group))
+		return -EBUSY;
+
 	if (find_group(c, iommu_group))
 		return -EBUSY;
 
@@ -1070,31 +1386,33 @@ static int group_can_join(struct tce_container *c,
 	return 0;
 }
 
-/* Program all windows that there are to a group that joins. */
-static int set_windows(struct tce_container *c,
-		       struct iommu_table_group *table_group)
+static void unset_windows(struct tce_container *c, struct tce_group *group,
+			  int end)
 {
-	long ret;
 	int num;
+
+	for (num = 0; num < end; num++) {
+		if (c->tables[num])
+			unset_window(group, num);
+	}
+}
+
+/* Program all windows that there are to a group that joins. */
+static int set_windows(struct tce_container *c, struct tce_group *group)
+{
+	int num, ret;
 
 	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {
 		if (!c->tables[num])
 			continue;
-		ret = table_group->ops->set_window(table_group, num,
-						   c->tables[num]);
-		if (ret)
-			goto unset;
+		ret = set_window(group, num, c->tables[num]);
+		if (ret) {
+			unset_windows(c, group, num);
+			return ret;
+		}
 	}
 
 	return 0;
-
-unset:
-	while (num--) {
-		if (c->tables[num])
-			table_group->ops->unset_window(table_group, num);
-	}
-
-	return ret;
 }
 
 static int attach_group(struct tce_container *c,
@@ -1112,7 +1430,7 @@ static int attach_group(struct tce_container *c,
 		return -ENOMEM;
 
 	group->group = iommu_group;
-	ret = set_windows(c, table_group_of(group));
+	ret = set_windows(c, group);
 	if (ret) {
 		kfree(group);
 		return ret;
@@ -1120,6 +1438,8 @@ static int attach_group(struct tce_container *c,
 
 	if (list_empty(&c->groups) && !c->tables[0])
 		c->default_pending = true;
+	c->close_first = !table_group_of(group)->ops->shares_tables;
+	group->number = ++c->joined;
 	list_add(&group->next, &c->groups);
 
 	return 0;
@@ -1135,7 +1455,9 @@ static int tce_iommu_attach_group(void *iommu_data,
 	if (type == VFIO_EMULATED_IOMMU)
 		return -EINVAL;
 
-	down_write(&c->windows);
+	ret = down_write_killable(&c->windows);
+	if (ret)
+		return ret;
 	ret = attach_group(c, iommu_group);
 	up_write(&c->windows);
 
@@ -1144,27 +1466,24 @@ static int tce_iommu_attach_group(void *iommu_data,
 
 /*
  * The group loses the windows, and nothing else changes: other groups go on
- * using what is mapped. With the last group the container ends, windows first.
+ * using what is mapped. With the last group the windows go, too. They are closed,
+ * and give their charge back, when the container is released: that may wait for
+ * the process, and here VFIO has locks.
  */
 static void tce_iommu_detach_group(void *iommu_data,
 				   struct iommu_group *iommu_group)
 {
-	struct iommu_table_group *table_group;
 	struct tce_container *c = iommu_data;
 	struct tce_group *group;
-	int num;
 
 	down_write(&c->windows);
 	group = find_group(c, iommu_group);
-	if (group && list_is_singular(&c->groups))
-		remove_windows(c);
 	if (group) {
-		table_group = table_group_of(group);
-		for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {
-			if (c->tables[num])
-				table_group->ops->unset_window(table_group,
-							       num);
+		if (list_is_singular(&c->groups)) {
+			remove_windows(c);
+			c->default_pending = false;
 		}
+		unset_windows(c, group, IOMMU_TABLE_GROUP_MAX_TABLES);
 		list_del(&group->next);
 		kfree(group);
 	}
@@ -1194,5 +1513,7 @@ static void __exit tce_iommu_exit(void)
 module_init(tce_iommu_init);
 module_exit(tce_iommu_exit);
 
+MODULE_VERSION(DRIVER_VERSION);
 MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("VFIO containers for TCE tables on POWER");
+MODULE_AUTHOR(DRIVER_AUTHOR);
+MODULE_DESCRIPTION(DRIVER_DESC);

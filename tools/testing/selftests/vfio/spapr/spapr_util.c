@@ -185,9 +185,16 @@ static uint64_t edu_region(struct edu *edu, int index, uint64_t *size)
 	return info.offset;
 }
 
+int edu_set_command(struct edu *edu)
+{
+	uint16_t command = htole16(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+
+	return pwrite(edu->fd, &command, sizeof(command),
+		      edu->config + PCI_COMMAND) == sizeof(command) ? 0 : -EIO;
+}
+
 int edu_open(struct edu *edu)
 {
-	uint16_t command;
 	uint64_t offset, size;
 
 	edu->fd = ioctl(edu->group_fd, VFIO_GROUP_GET_DEVICE_FD, edu->name);
@@ -195,9 +202,7 @@ int edu_open(struct edu *edu)
 		return -errno;
 
 	edu->config = edu_region(edu, VFIO_PCI_CONFIG_REGION_INDEX, &size);
-	command = htole16(PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-	if (pwrite(edu->fd, &command, sizeof(command),
-		   edu->config + PCI_COMMAND) != sizeof(command))
+	if (edu_set_command(edu))
 		die("bus mastering of %s", edu->name);
 
 	offset = edu_region(edu, VFIO_PCI_BAR0_REGION_INDEX, &size);
@@ -786,4 +791,65 @@ int read_pfns(const void *ua, uint64_t *pfn, unsigned long n)
 	for (i = 0; !ret && i < n; i++)
 		pfn[i] &= PAGEMAP_PFN;
 	return ret;
+}
+
+/* ---- what an administrator does ---- */
+
+static int write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+int edu_unbind(const struct edu *edu)
+{
+	return write_text(VFIO_PCI_DRIVER "/unbind", edu->name);
+}
+
+int edu_remove(const struct edu *edu)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove",
+		 edu->name);
+	return write_text(path, "1");
+}
+
+int edu_come_back(struct edu *edu)
+{
+	char path[300];
+	int ret;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override",
+		 edu->name);
+	if (access(path, F_OK)) {
+		ret = write_text("/sys/bus/pci/rescan", "1");
+		if (ret)
+			return ret;
+	}
+	ret = write_text(path, "vfio-pci");
+	if (ret)
+		return ret;
+	ret = write_text("/sys/bus/pci/drivers_probe", edu->name);
+	if (ret)
+		return ret;
+	return edu_is(edu->name, &edu->group) ? 0 : -ENODEV;
+}
+
+bool has_ended(pid_t pid, int seconds, int *status)
+{
+	int tries;
+
+	for (tries = 0; tries < seconds * 50; tries++) {
+		if (waitpid(pid, status, WNOHANG) == pid)
+			return true;
+		nap_ms(20);
+	}
+	return false;
 }

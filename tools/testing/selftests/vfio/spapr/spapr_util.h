@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <linux/vfio.h>
 
 #define SZ_4K	0x1000UL
@@ -49,8 +50,18 @@ int edu_find(struct edu *edu, int max);
 int edu_open_group(struct edu *edu);
 /* Opens a device whose group is in a container, ready for DMA. */
 int edu_open(struct edu *edu);
+/* Memory and bus mastering on, as by edu_open(): a reset switches them off. */
+int edu_set_command(struct edu *edu);
 void edu_close(struct edu *edu);
 void edu_close_group(struct edu *edu);
+
+/*
+ * What an administrator does to the device: takes its driver away, or all of it,
+ * and brings it back. Each returns when that is done.
+ */
+int edu_unbind(const struct edu *edu);
+int edu_remove(const struct edu *edu);
+int edu_come_back(struct edu *edu);
 
 /* One transfer: @len bytes between @iova and offset @off of the own buffer. */
 void edu_load(struct edu *edu, unsigned int off, uint64_t iova,
@@ -161,6 +172,8 @@ void settings_from(int argc, char **argv);
 
 /* From here on RLIMIT_MEMLOCK applies, at @bytes. */
 void limit_locked(uint64_t bytes);
+/* Has the child ended within so many seconds? Then @status is as of waitpid(). */
+bool has_ended(pid_t pid, int seconds, int *status);
 /* Runs @fn in a forked child (so in another mm) and returns what it returns. */
 int in_child(int (*fn)(void *arg), void *arg);
 

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * EEH for the user of a device: VFIO_EEH_PE_OP.
+ *
+ * A PE ("partitionable endpoint") is what the hardware isolates after an error,
+ * and what is reset after it: here, the devices of an IOMMU group.
+ *
+ * Nothing keeps a struct eeh_pe but the devices in it, so what works on one
+ * keeps devices from being removed, by the lock that PCI has for that. A
+ * removal that is under way holds this lock, and may wait until a process closes
+ * a device, so that a process waits for the lock only until it is killed.
+ *
+ * A reset may need the lock of a device, which its unbinding holds in the same
+ * way. It is tried, and nothing is held until the next try. What remains to be
+ * waited for is hardware and firmware, whose time is bounded: a minute for a
+ * device that does not come back from its reset.
+ */
+
+#include <linux/iommu.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/uaccess.h>
+#include <linux/vfio.h>
+
+#include <asm/eeh.h>
+
+#include "vfio_spapr_eeh.h"
+
+/**
+ * vfio_spapr_eeh_get_op - copy what a process asks for
+ * @op: to be filled in; what @arg does not have is 0
+ * @arg: struct vfio_eeh_pe_op of the process
+ *
+ * Context: May sleep, and fault.
+ * Return: 0, -EFAULT, or -EINVAL if it is too short or has flags.
+ */
+int vfio_spapr_eeh_get_op(struct vfio_eeh_pe_op *op, const void __user *arg)
+{
+	unsigned long minsz = offsetofend(struct vfio_eeh_pe_op, op);
+
+	memset(op, 0, sizeof(*op));
+	if (copy_from_user(op, arg, minsz))
+		return -EFAULT;
+
+	if (op->argsz < minsz || op->flags)
+		return -EINVAL;
+
+	if (op->op != VFIO_EEH_PE_INJECT_ERR)
+		return 0;
+
+	minsz = offsetofend(struct vfio_eeh_pe_op, err.mask);
+	if (op->argsz < minsz)
+		return -EINVAL;
+
+	if (copy_from_user(&op->err, arg + offsetof(struct vfio_eeh_pe_op, err),
+			   sizeof(op->err)))
+		return -EFAULT;
+
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vfio_spapr_eeh_get_op);
+
+/*
+ * From a reset until its end nobody can configure the devices. EEH ends a reset
+ * when the last device is closed; without an open one, nobody would.
+ */
+static long pe_reset(struct eeh_pe *pe, int option)
+{
+	long ret;
+
+	if (!eeh_pe_passed(pe))
+		return -ENODEV;
+
+	ret = eeh_pe_reset(pe, option, true);
+	if (!eeh_pe_passed(pe)) {
+		eeh_pe_reset(pe, EEH_RESET_DEACTIVATE, true);
+		return -ENODEV;
+	}
+
+	return ret;
+}
+
+static long pe_op(struct eeh_pe *pe, const struct vfio_eeh_pe_op *op)
+{
+	switch (op->op) {
+	case VFIO_EEH_PE_DISABLE:
+		return eeh_pe_set_option(pe, EEH_OPT_DISABLE);
+	case VFIO_EEH_PE_ENABLE:
+		return eeh_pe_set_option(pe, EEH_OPT_ENABLE);
+	case VFIO_EEH_PE_UNFREEZE_IO:
+		return eeh_pe_set_option(pe, EEH_OPT_THAW_MMIO);
+	case VFIO_EEH_PE_UNFREEZE_DMA:
+		return eeh_pe_set_option(pe, EEH_OPT_THAW_DMA);
+	case VFIO_EEH_PE_GET_STATE:
+		return eeh_pe_get_state(pe);
+	case VFIO_EEH_PE_RESET_DEACTIVATE:
+		return eeh_pe_reset(pe, EEH_RESET_DEACTIVATE, true);
+	case VFIO_EEH_PE_RESET_HOT:
+		return pe_reset(pe, EEH_RESET_HOT);
+	case VFIO_EEH_PE_RESET_FUNDAMENTAL:
+		return pe_reset(pe, EEH_RESET_FUNDAMENTAL);
+	case VFIO_EEH_PE_CONFIGURE:
+		return eeh_pe_configure(pe);
+	case VFIO_EEH_PE_INJECT_ERR:
+		return eeh_pe_inject_err(pe, op->err.type, op->err.func,
+					 op->err.addr, op->err.mask);
+	default:
+		return -EINVAL;
+	}
+}
+
+/**
+ * vfio_spapr_eeh_try - do one operation on the PE of a group
+ * @group: the group; the caller has a reference
+ * @op: the operation, from vfio_spapr_eeh_get_op()
+ *
+ * Context: May sleep; takes the lock that keeps PCI devices from being removed.
+ *	    The caller holds no lock that the closing or the unbinding of a
+ *	    device takes.
+ * Return: 0; for VFIO_EEH_PE_GET_STATE, one of VFIO_EEH_PE_STATE_*;
+ *	   -EAGAIN  a device is locked: try again later
+ *	   -EINTR   the process is being killed
+ *	   -ENODEV  the group has no PE, or not any more; or a reset is asked for
+ *		    and none of its devices is open
+ *	   -EINVAL  no such operation
+ *	   or what EEH says
+ */
+long vfio_spapr_eeh_try(struct iommu_group *group,
+			const struct vfio_eeh_pe_op *op)
+{
+	struct eeh_pe *pe;
+	long ret;
+
+	ret = pci_lock_rescan_remove_killable();
+	if (ret)
+		return ret;
+
+	pe = eeh_iommu_group_to_pe(group);
+	ret = pe ? pe_op(pe, op) : -ENODEV;
+	pci_unlock_rescan_remove();
+
+	return ret;
+}
+EXPORT_SYMBOL_GPL(vfio_spapr_eeh_try);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("VFIO: EEH on POWER");
