@@ -197,7 +197,11 @@ static void leaf_init(struct mm_iommu_leaf *leaf, unsigned long from)
 	leaf->from = from;
 }
 
-/* Slots that share a leaf: from the first one to before the second. */
+/**
+ * struct group - slots that share a leaf
+ * @first: the first one
+ * @end: the one behind the last one
+ */
 struct group {
 	unsigned long first;
 	unsigned long end;
