@@ -136,7 +136,7 @@ has_memory() {
 page_shift() {
 	local p
 	for p in /proc/device-tree/pci@*/linux,d*64-ddr-window-info; do
-		hexdump -s 12 -n 4 -e '4/1 "%02x" "\n"' $p
+		hexdump -s 16 -n 4 -e '4/1 "%02x" "\n"' $p
 	done
 }
 
