@@ -5,8 +5,6 @@
  * container, the file of the old group, and a VM whose LIOBN was attached to a
  * window of the group. None of it may reach the device's next owner.
  */
-#include <dirent.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,123 +19,6 @@
 /* DMA takes seconds: the first round and some others have it. */
 #define HAS_DMA(round)	(!((round) % 7))
 #define LIOBN		0x80000001UL
-#define MAX_DEVICES	8
-#define NAME_SIZE	32
-
-/* The devices of a group, in the order in which they are removed. */
-struct slot {
-	int nr;
-	char name[MAX_DEVICES][NAME_SIZE];
-};
-
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
-static int read_slot(struct slot *slot, int group)
-{
-	char path[64];
-	struct dirent *d;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%d/devices",
-		 group);
-	dir = opendir(path);
-	if (!dir)
-		return -errno;
-	slot->nr = 0;
-	while ((d = readdir(dir))) {
-		if (d->d_name[0] == '.' || slot->nr == MAX_DEVICES)
-			continue;
-		snprintf(slot->name[slot->nr++], NAME_SIZE, "%.*s",
-			 NAME_SIZE - 1, d->d_name);
-	}
-	closedir(dir);
-	return 0;
-}
-
-/* Returns when the driver has let go of all of them. */
-static int slot_remove(const struct slot *slot)
-{
-	char path[PATH_MAX];
-	int i, ret = 0;
-
-	for (i = 0; !ret && i < slot->nr; i++) {
-		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove",
-			 slot->name[i]);
-		ret = write_text(path, "1");
-	}
-	return ret;
-}
-
-static int bind_one(const char *name)
-{
-	char path[PATH_MAX];
-	int ret;
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override",
-		 name);
-	ret = write_text(path, "vfio-pci");
-	return ret ?: write_text("/sys/bus/pci/drivers_probe", name);
-}
-
-/* Finds the devices again, gives them to vfio-pci, and finds @edu among them. */
-static int slot_return(const struct slot *slot, struct edu *edu)
-{
-	struct edu found[4];
-	int i, n, ret;
-
-	ret = write_text("/sys/bus/pci/rescan", "1");
-	for (i = 0; !ret && i < slot->nr; i++)
-		ret = bind_one(slot->name[i]);
-	if (ret)
-		return ret;
-
-	n = edu_find(found, 4);
-	for (i = 0; i < n; i++) {
-		if (strcmp(found[i].name, edu->name))
-			continue;
-		*edu = found[i];
-		return 0;
-	}
-	return -ENODEV;
-}
-
-static int count_groups(void)
-{
-	DIR *dir = opendir("/sys/kernel/iommu_groups");
-	struct dirent *d;
-	int n = 0;
-
-	if (!dir)
-		return -errno;
-	while ((d = readdir(dir)))
-		n += d->d_name[0] != '.';
-	closedir(dir);
-	return n;
-}
-
-/* What a removed device had is freed behind RCU, and by work queues. */
-static int groups_settle(int want)
-{
-	struct timespec ts = { .tv_nsec = 20000000 };
-	int n = count_groups(), tries;
-
-	for (tries = 0; n != want && tries < 100; tries++) {
-		nanosleep(&ts, NULL);
-		n = count_groups();
-	}
-	return n;
-}
-
 /* A process' hold on a group: a container, memory, two windows, mappings. */
 struct owner {
 	struct edu edu;

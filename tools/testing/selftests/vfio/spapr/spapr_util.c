@@ -4,6 +4,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/membarrier.h>
 #include <stdarg.h>
@@ -801,7 +802,7 @@ static int write_text(const char *path, const char *text)
 
 	if (fd < 0)
 		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
+	if (write(fd, text, strlen(text)) != (ssize_t)strlen(text))
 		ret = -errno;
 	close(fd);
 	return ret;
@@ -852,4 +853,100 @@ bool has_ended(pid_t pid, int seconds, int *status)
 		nap_ms(20);
 	}
 	return false;
+}
+
+int read_slot(struct slot *slot, int group)
+{
+	char path[64];
+	struct dirent *d;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/sys/kernel/iommu_groups/%d/devices",
+		 group);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	slot->nr = 0;
+	while ((d = readdir(dir))) {
+		if (d->d_name[0] == '.' || slot->nr == SLOT_DEVICES)
+			continue;
+		snprintf(slot->name[slot->nr++], SLOT_NAME, "%.*s",
+			 SLOT_NAME - 1, d->d_name);
+	}
+	closedir(dir);
+	return 0;
+}
+
+/* Returns when the driver has let go of all of them. */
+int slot_remove(const struct slot *slot)
+{
+	char path[PATH_MAX];
+	int i, ret = 0;
+
+	for (i = 0; !ret && i < slot->nr; i++) {
+		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/remove",
+			 slot->name[i]);
+		ret = write_text(path, "1");
+	}
+	return ret;
+}
+
+static int bind_one(const char *name)
+{
+	char path[PATH_MAX];
+	int ret;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override",
+		 name);
+	ret = write_text(path, "vfio-pci");
+	return ret ?: write_text("/sys/bus/pci/drivers_probe", name);
+}
+
+/* Finds the devices again, gives them to vfio-pci, and finds @edu among them. */
+int slot_return(const struct slot *slot, struct edu *edu)
+{
+	struct edu found[4];
+	int i, n, ret;
+
+	ret = write_text("/sys/bus/pci/rescan", "1");
+	for (i = 0; !ret && i < slot->nr; i++)
+		ret = bind_one(slot->name[i]);
+	if (ret)
+		return ret;
+
+	n = edu_find(found, 4);
+	for (i = 0; i < n; i++) {
+		if (strcmp(found[i].name, edu->name))
+			continue;
+		*edu = found[i];
+		return 0;
+	}
+	return -ENODEV;
+}
+
+int count_groups(void)
+{
+	DIR *dir = opendir("/sys/kernel/iommu_groups");
+	struct dirent *d;
+	int n = 0;
+
+	if (!dir)
+		return -errno;
+	while ((d = readdir(dir)))
+		n += d->d_name[0] != '.';
+	closedir(dir);
+	return n;
+}
+
+/* What a removed device had is freed behind RCU, and by work queues. */
+int groups_settle(int want)
+{
+	struct timespec ts = { .tv_nsec = 20000000 };
+	int n = count_groups(), tries;
+
+	for (tries = 0; n != want && tries < 100; tries++) {
+		nanosleep(&ts, NULL);
+		n = count_groups();
+	}
+	return n;
 }

@@ -177,4 +177,24 @@ bool has_ended(pid_t pid, int seconds, int *status);
 /* Runs @fn in a forked child (so in another mm) and returns what it returns. */
 int in_child(int (*fn)(void *arg), void *arg);
 
+/* What an administrator does: all devices of a group are removed, and found. */
+
+#define SLOT_DEVICES	8
+#define SLOT_NAME	32
+
+/* The devices of a group, in the order in which they are removed. */
+struct slot {
+	int nr;
+	char name[SLOT_DEVICES][SLOT_NAME];
+};
+
+int read_slot(struct slot *slot, int group);
+/* Returns when the driver has let go of all of them. */
+int slot_remove(const struct slot *slot);
+/* Finds the devices again, gives them to vfio-pci, and finds @edu among them. */
+int slot_return(const struct slot *slot, struct edu *edu);
+int count_groups(void);
+/* Waits up to two seconds for so many groups: they are freed behind RCU. */
+int groups_settle(int want);
+
 #endif
