@@ -60,7 +60,8 @@ PLAYS = [('qemu', 'powernv9', '', 'reset:2,hotplug:2,limit:2'),
          ('qemu', 'powernv8', '', 'reset-no-ddw:2')]
 LONG_PLAYS = [
     ('qemu', 'powernv9', '', 'reset:20,reboot:20,hotplug:20,phb:10'),
-    ('qemu', 'powernv9', '', 'emulated:10,handback-disk'),
+    ('qemu', 'powernv9', '', 'dimm:10,pages,emulated:10,'
+     'handback,handback-disk'),
     ('qemu', 'powernv9', '', 'limit,limit-4k,limit-two-phbs,'
      'limit-two-phbs-4k'),
     ('qemu', 'powernv8', '', 'reset:20,reset-no-ddw:20,reboot-no-ddw:20,limit'),

@@ -159,6 +159,7 @@ class Guest:
         self.status = None
         self.ready = 0
         self.refused = []
+        self.last_word = ''
         self.events = []
         self.answer = None
         self.rest = {}
@@ -197,13 +198,17 @@ class Guest:
 
     def qemu_line(self, line):
         log('qemu', line)
+        self.last_word = line
         if REFUSED.search(line):
             self.refused.append(line)
 
     def pump(self, seconds):
         for key, _ in self.selector.select(seconds):
             fd = key.fileobj.fileno()
-            data = os.read(fd, 65536)
+            try:
+                data = os.read(fd, 65536)
+            except ConnectionError:
+                data = b''          # QEMU has ended, unread words or not
             if not data:
                 self.selector.unregister(key.fileobj)
                 continue
@@ -216,7 +221,8 @@ class Guest:
         end = time.monotonic() + seconds
         while not condition():
             check(self.process.poll() is None,
-                  f'QEMU ended ({self.process.returncode}) while {what}')
+                  f'QEMU ended ({self.process.returncode}) while {what}: '
+                  f'{self.last_word}')
             check(time.monotonic() < end, f'not in {seconds} s: {what}')
             self.pump(0.5)
 
@@ -367,6 +373,9 @@ def libvirt_limit(memory, phbs, most=0):
 
 PROMPT = 'testpmd> '
 EAL = ['-l', '0,1', '-n', '1']
+# Not the counters TX-errors and RX-errors.
+COMPLAINT = re.compile(r'\b(?<!X-)[Ee]rror|[Ff]ail|Bad arguments|[Cc]annot|'
+                       r'Invalid')
 MBUFS = ['--total-num-mbufs=16384', '--forward-mode=txonly']
 
 
@@ -414,8 +423,7 @@ class Testpmd:
         # It repeats the command, and then answers.
         self.until(command, seconds)
         said = self.until(PROMPT, seconds)
-        check(not re.search(r'[Ee]rror|[Ff]ail|Bad arguments|cannot|Invalid',
-                            said), f'testpmd, {command}: {said[-300:]}')
+        check(not COMPLAINT.search(said), f'testpmd, {command}: {said[-300:]}')
         return said
 
     def sent(self, port):
