@@ -199,15 +199,13 @@ static struct liobn_list *list_of(struct kvm_vcpu *vcpu)
 static bool put_one_now(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
 			u64 ua)
 {
-	struct tce_stash stash = {};
 	bool ok;
 
 	rcu_read_lock();
 	preempt_disable();
-	ok = liobn_put_one_now(l, tables_of(l), entry, tce, ua, &stash);
+	ok = liobn_put_one_now(l, tables_of(l), entry, tce, ua, false);
 	preempt_enable();
 	rcu_read_unlock();
-	tce_stash_empty(&stash);
 	kvmppc_liobn_wake_up(l);
 
 	return ok;
@@ -242,15 +240,13 @@ static long put_one(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 static bool stuff_now(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
 		      unsigned long nr)
 {
-	struct tce_stash stash = {};
 	bool ok;
 
 	rcu_read_lock();
 	preempt_disable();
-	ok = liobn_stuff_now(l, tables_of(l), entry, nr, tce, &stash);
+	ok = liobn_stuff_now(l, tables_of(l), entry, nr, tce, false);
 	preempt_enable();
 	rcu_read_unlock();
-	tce_stash_empty(&stash);
 	kvmppc_liobn_wake_up(l);
 
 	return ok;
@@ -348,16 +344,14 @@ static int put_list_now(struct kvmppc_liobn *l, struct kvm_memslots *slots,
 			unsigned long first, unsigned long nr,
 			struct liobn_list *list)
 {
-	struct tce_stash stash = {};
 	int ret;
 
 	rcu_read_lock();
 	preempt_disable();
 	ret = liobn_put_now(l, slots, tables_of(l), first, nr,
-			    (__be64 *)list->tce, list, &stash);
+			    (__be64 *)list->tce, list, false);
 	preempt_enable();
 	rcu_read_unlock();
-	tce_stash_empty(&stash);
 	kvmppc_liobn_wake_up(l);
 
 	return ret;

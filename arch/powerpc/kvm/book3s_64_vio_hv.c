@@ -81,7 +81,7 @@ static const struct liobn_tables *tables_of(const struct kvmppc_liobn *l)
 static long stuff(struct kvmppc_liobn *l, unsigned long first, u64 tce,
 		  unsigned long nr)
 {
-	if (!liobn_stuff_now(l, tables_of(l), first, nr, tce, NULL))
+	if (!liobn_stuff_now(l, tables_of(l), first, nr, tce, true))
 		return H_TOO_HARD;
 
 	return H_SUCCESS;
@@ -109,7 +109,7 @@ static long put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 	guest.l = l;
 	guest.slots = kvm_memslots_raw(vcpu->kvm);
 	if (!liobn_to_ua(&guest, &memory, tce, &ua) ||
-	    !liobn_put_one_now(l, tables_of(l), first, tce, ua, NULL))
+	    !liobn_put_one_now(l, tables_of(l), first, tce, ua, true))
 		return H_TOO_HARD;
 
 	return H_SUCCESS;
@@ -184,7 +184,7 @@ static long put_list(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 	if (!tces)
 		return H_TOO_HARD;
 
-	ret = liobn_put_now(l, slots, tables, first, nr, tces, list, NULL);
+	ret = liobn_put_now(l, slots, tables, first, nr, tces, list, true);
 	mm_iommu_drop(region, 1);
 
 	return ret ? H_TOO_HARD : H_SUCCESS;

@@ -7,7 +7,7 @@
  *
  * Translates guest addresses to userspace addresses, and writes the guest's own
  * table; the rest is asm/tce_list.h. The rules of real mode hold, see
- * book3s_64_vio_hv.c. Real mode is told by a NULL stash.
+ * book3s_64_vio_hv.c.
  */
 #ifndef _POWERPC_BOOK3S_64_VIO_TEMPLATE_H
 #define _POWERPC_BOOK3S_64_VIO_TEMPLATE_H
@@ -139,7 +139,7 @@ static __always_inline bool liobn_is_done(int ret)
  * @first: first entry: bus address >> page shift; the range is in the table
  * @nr: how many, 1 to TCE_LIST_MAX
  * @tce: what to write to the guest's table, without permission bits
- * @stash: gets an array that is left over; NULL in real mode
+ * @real_mode: in real mode
  *
  * Context: Real mode, or in rcu_read_lock() without preemption.
  * Return: false, with nothing changed, if it can't be done this way.
@@ -147,7 +147,7 @@ static __always_inline bool liobn_is_done(int ret)
 static inline bool liobn_stuff_now(struct kvmppc_liobn *l,
 				   const struct liobn_tables *tables,
 				   unsigned long first, unsigned long nr,
-				   u64 tce, struct tce_stash *stash)
+				   u64 tce, bool real_mode)
 {
 	unsigned long index = first - l->offset;
 	bool ok = true;
@@ -162,7 +162,7 @@ static inline bool liobn_stuff_now(struct kvmppc_liobn *l,
 		unsigned int shift = liobn_sub_shift(l, tbl);
 
 		ok = liobn_is_done(tce_unmap_now(tbl, first << shift,
-						 nr << shift, stash));
+						 nr << shift, real_mode));
 	}
 	if (ok)
 		liobn_fill(l, index, nr, tce);
@@ -175,7 +175,7 @@ static inline bool liobn_stuff_now(struct kvmppc_liobn *l,
 static inline bool liobn_write_now(struct kvmppc_liobn *l,
 				   const struct tce_list *hw,
 				   unsigned long first, unsigned long nr,
-				   const u64 *tces, struct tce_stash *stash)
+				   const u64 *tces, bool real_mode)
 {
 	unsigned long index = first - l->offset;
 	bool ok;
@@ -186,7 +186,7 @@ static inline bool liobn_write_now(struct kvmppc_liobn *l,
 		return false;
 	}
 
-	ok = !hw || liobn_is_done(tce_list_put_now(hw, stash));
+	ok = !hw || liobn_is_done(tce_list_put_now(hw, real_mode));
 	if (ok)
 		liobn_copy(l, index, nr, tces);
 	liobn_unlock(l, index, nr);
@@ -203,7 +203,7 @@ static inline bool liobn_write_now(struct kvmppc_liobn *l,
  * @nr: how many, 1 to TCE_LIST_MAX
  * @tces: the list, which is read once; in virtual mode it is @list->tce
  * @list: where it goes
- * @stash: gets an array that is left over; NULL in real mode
+ * @real_mode: in real mode
  *
  * Context: Real mode, or in rcu_read_lock() without preemption.
  * Return: 0, or with nothing changed: -EINVAL if some of it is not memory, or
@@ -215,7 +215,7 @@ static inline int liobn_put_now(struct kvmppc_liobn *l,
 				const struct liobn_tables *tables,
 				unsigned long first, unsigned long nr,
 				const __be64 *tces, struct liobn_list *list,
-				struct tce_stash *stash)
+				bool real_mode)
 {
 	const struct liobn_guest guest = { l, slots };
 	struct tce_list hw = { .nr = 0 };
@@ -225,7 +225,7 @@ static inline int liobn_put_now(struct kvmppc_liobn *l,
 		hw = liobn_hw_list(l, tables->tbl[0], first, nr, list);
 		/* Whether large pages are contiguous takes long to find out. */
 		large = hw.tbl->it_page_shift > PAGE_SHIFT;
-		if (large && !stash)
+		if (large && real_mode)
 			return -EAGAIN;
 	}
 
@@ -244,7 +244,7 @@ static inline int liobn_put_now(struct kvmppc_liobn *l,
 	}
 
 	if (!liobn_write_now(l, tables ? &hw : NULL, first, nr, list->tce,
-			     stash))
+			     real_mode))
 		return -EAGAIN;
 
 	return 0;
@@ -257,7 +257,7 @@ static inline int liobn_put_now(struct kvmppc_liobn *l,
  * @first: the entry: bus address >> page shift; it is in the table
  * @tce: what to write, with permission bits
  * @ua: userspace address of the page, with the same
- * @stash: gets an array that is left over; NULL in real mode
+ * @real_mode: in real mode
  *
  * Context: Real mode, or in rcu_read_lock() without preemption.
  * Return: false, with nothing changed, if it can't be done this way.
@@ -265,7 +265,7 @@ static inline int liobn_put_now(struct kvmppc_liobn *l,
 static inline bool liobn_put_one_now(struct kvmppc_liobn *l,
 				     const struct liobn_tables *tables,
 				     unsigned long first, u64 tce, u64 ua,
-				     struct tce_stash *stash)
+				     bool real_mode)
 {
 	unsigned long index = first - l->offset;
 	unsigned int lock = liobn_lock_of(index);
@@ -278,7 +278,7 @@ static inline bool liobn_put_one_now(struct kvmppc_liobn *l,
 		return false;
 
 	ok = !tables || liobn_is_done(tce_map_one_now(tables->tbl[0], first, ua,
-						      stash));
+						      real_mode));
 	if (ok)
 		WRITE_ONCE(*entry, tce);
 	liobn_unlock_one(l, lock);

@@ -106,11 +106,11 @@ struct tce_list tce_list_piece(const struct tce_list *list, unsigned long i,
 
 bool tce_list_count_now(struct tce_list *list);
 void tce_list_uncount_now(const struct tce_list *list);
-int tce_list_put_now(const struct tce_list *list, struct tce_stash *stash);
+int tce_list_put_now(const struct tce_list *list, bool real_mode);
 int tce_map_one_now(struct iommu_table *tbl, unsigned long entry, u64 ua,
-		    struct tce_stash *stash);
+		    bool real_mode);
 int tce_unmap_now(struct iommu_table *tbl, unsigned long entry,
-		  unsigned long nr, struct tce_stash *stash);
+		  unsigned long nr, bool real_mode);
 
 int tce_list_count(const struct tce_list *list, struct tce_stash *stash);
 void tce_list_uncount(const struct tce_list *list);

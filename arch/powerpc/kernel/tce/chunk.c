@@ -83,7 +83,7 @@ static __always_inline int begin(struct tce_op *op, unsigned long entry)
 		return -ENXIO;
 	}
 
-	/* Real mode has no place for an array that it has emptied. */
+	/* What waits for nothing leaves an array in its chunk. */
 	if (op->stash && unlikely(tce_chunk_is_unused(op->state)))
 		op->state = tce_chunk_unmap_dense(&op->owner->view, op->state,
 						  0, 0, 0, op->stash);

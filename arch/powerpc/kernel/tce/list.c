@@ -219,9 +219,13 @@ bool tce_list_count_now(struct tce_list *list)
 }
 EXPORT_SYMBOL_GPL(tce_list_count_now);
 
+static unsigned int flags_of(bool real_mode)
+{
+	return real_mode ? TCE_OP_REAL_MODE : 0;
+}
+
 static int put_now(struct iommu_table *tbl, const struct tce_list *list,
-		   unsigned long entry, unsigned long nr, unsigned int flags,
-		   struct tce_stash *stash)
+		   unsigned long entry, unsigned long nr, bool real_mode)
 {
 	struct tce_op op __uninitialized;
 	int ret;
@@ -231,10 +235,11 @@ static int put_now(struct iommu_table *tbl, const struct tce_list *list,
 		return -EAGAIN;
 	if (tbl->it_ops->may_refuse)
 		return -EAGAIN;
-	if ((flags & TCE_OP_REAL_MODE) && !tbl->it_ops->tce_kill_rm)
+	if (real_mode && !tbl->it_ops->tce_kill_rm)
 		return -EAGAIN;
 
-	tce_op_init(&op, tbl, flags, stash);
+	/* An array stays in its chunk: the next list will want it. */
+	tce_op_init(&op, tbl, flags_of(real_mode), NULL);
 	ret = tce_op_begin(&op, entry);
 	if (ret)
 		return ret;
@@ -249,15 +254,10 @@ static int put_now(struct iommu_table *tbl, const struct tce_list *list,
 	return ret;
 }
 
-static unsigned int flags_of(struct tce_stash *stash)
-{
-	return stash ? 0 : TCE_OP_REAL_MODE;
-}
-
 /**
  * tce_list_put_now - write a list that was counted, without waiting
  * @list: the list
- * @stash: for an array that is left over, may have one; NULL in real mode
+ * @real_mode: in real mode
  *
  * Context: Real mode, or in rcu_read_lock() without preemption.
  * Return: 0, or with nothing changed and nothing counted any more:
@@ -265,10 +265,9 @@ static unsigned int flags_of(struct tce_stash *stash)
  *	   done this way, because the list is in several chunks, its chunk is
  *	   locked, memory has to be had, or a hypervisor may refuse.
  */
-int tce_list_put_now(const struct tce_list *list, struct tce_stash *stash)
+int tce_list_put_now(const struct tce_list *list, bool real_mode)
 {
-	int ret = put_now(list->tbl, list, list->entry, list->nr,
-			  flags_of(stash), stash);
+	int ret = put_now(list->tbl, list, list->entry, list->nr, real_mode);
 
 	if (ret)
 		tce_list_uncount_now(list);
@@ -282,15 +281,15 @@ EXPORT_SYMBOL_GPL(tce_list_put_now);
  * @tbl: the table, of an owner with registered memory
  * @entry: first entry; the range lies in the table
  * @nr: how many entries
- * @stash: for an array that is left over, may have one; NULL in real mode
+ * @real_mode: in real mode
  *
  * Context: Real mode, or in rcu_read_lock() without preemption.
  * Return: as tce_list_put_now().
  */
 int tce_unmap_now(struct iommu_table *tbl, unsigned long entry,
-		  unsigned long nr, struct tce_stash *stash)
+		  unsigned long nr, bool real_mode)
 {
-	return put_now(tbl, NULL, entry, nr, flags_of(stash), stash);
+	return put_now(tbl, NULL, entry, nr, real_mode);
 }
 EXPORT_SYMBOL_GPL(tce_unmap_now);
 
@@ -299,7 +298,7 @@ EXPORT_SYMBOL_GPL(tce_unmap_now);
  * @tbl: the table, of an owner with registered memory
  * @entry: the entry, in the table
  * @ua: userspace address, aligned to an IOMMU page, with permission bits
- * @stash: for an array that is left over; NULL in real mode
+ * @real_mode: in real mode
  *
  * What tce_list_count_now() and tce_list_put_now() do, without detours.
  *
@@ -307,13 +306,13 @@ EXPORT_SYMBOL_GPL(tce_unmap_now);
  * Return: As tce_op_map_now(); also -EAGAIN if memory is not registered.
  */
 int tce_map_one_now(struct iommu_table *tbl, unsigned long entry, u64 ua,
-		    struct tce_stash *stash)
+		    bool real_mode)
 {
-	if (!stash && !tbl->it_ops->tce_kill_rm)
+	if (real_mode && !tbl->it_ops->tce_kill_rm)
 		return -EAGAIN;
 
 	return tce_op_map_now(tbl, entry, 1, ua & ~TCE_DENSE_MAPPED,
-			      ua & TCE_DENSE_MAPPED, flags_of(stash), stash);
+			      ua & TCE_DENSE_MAPPED, flags_of(real_mode), NULL);
 }
 EXPORT_SYMBOL_GPL(tce_map_one_now);
 

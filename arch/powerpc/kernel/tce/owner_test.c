@@ -375,7 +375,7 @@ static bool list_in_chunk(const struct tce_list *list)
 /* One of the ways that hypercalls take when they wait for nothing. */
 static bool try_something(struct owner_test *t)
 {
-	struct tce_stash stash = {}, *to = below(t, 2) ? &stash : NULL;
+	bool real_mode = below(t, 2);
 	unsigned long entry, nr, ua;
 	struct tce_list list;
 	int ret = -EAGAIN;
@@ -387,19 +387,18 @@ static bool try_something(struct owner_test *t)
 	preempt_disable();
 	switch (below(t, 3)) {
 	case 0:
-		ret = tce_map_one_now(&t->tbl, entry, ua | RW, to);
+		ret = tce_map_one_now(&t->tbl, entry, ua | RW, real_mode);
 		break;
 	case 1:
 		if (list_in_chunk(&list) && tce_list_count_now(&list))
-			ret = tce_list_put_now(&list, to);
+			ret = tce_list_put_now(&list, real_mode);
 		break;
 	case 2:
-		ret = tce_unmap_now(&t->tbl, entry, nr, to);
+		ret = tce_unmap_now(&t->tbl, entry, nr, real_mode);
 		break;
 	}
 	preempt_enable();
 	rcu_read_unlock();
-	tce_stash_empty(&stash);
 
 	return !ret;
 }

@@ -213,7 +213,7 @@ static __always_inline void tce_gather_changed(struct tce_gather *gather,
  * @owner: its owner
  * @flags: TCE_OP_*
  * @stash: arrays for chunks that get dense, and where those go that are left
- *	   over; NULL in real mode
+ *	   over; NULL if they stay in their chunks, as in real mode
  * @chunk_entry: first entry of the chunk
  * @word: the chunk's word, locked; NULL if it does not exist, and is not locked
  * @state: the chunk's state
