@@ -220,6 +220,7 @@ static inline int liobn_put_now(struct kvmppc_liobn *l,
 	const struct liobn_guest guest = { l, slots };
 	struct tce_list hw = { .nr = 0 };
 	bool large = false;
+	int ret;
 
 	if (tables) {
 		hw = liobn_hw_list(l, tables->tbl[0], first, nr, list);
@@ -236,11 +237,11 @@ static inline int liobn_put_now(struct kvmppc_liobn *l,
 	} else {
 		if (!liobn_read_list(&guest, tces, nr, list))
 			return -EINVAL;
-		if (tables && (tables->nr > 1 || large ||
-			       hw.nr > TCE_LIST_MAX))
+		if (tables && (tables->nr > 1 || large))
 			return -EAGAIN;
-		if (tables && !tce_list_count_now(&hw))
-			return -EINVAL;
+		ret = tables ? tce_list_count_now(&hw) : 0;
+		if (ret)
+			return ret;
 	}
 
 	if (!liobn_write_now(l, tables ? &hw : NULL, first, nr, list->tce,

@@ -104,7 +104,7 @@ bool tce_list_translate(struct tce_list *list, bool count);
 struct tce_list tce_list_piece(const struct tce_list *list, unsigned long i,
 			       unsigned long end);
 
-bool tce_list_count_now(struct tce_list *list);
+int tce_list_count_now(struct tce_list *list);
 void tce_list_uncount_now(const struct tce_list *list);
 int tce_list_put_now(const struct tce_list *list, bool real_mode);
 int tce_map_one_now(struct iommu_table *tbl, unsigned long entry, u64 ua,

@@ -126,7 +126,7 @@ EXPORT_SYMBOL_GPL(tce_walk_end);
  * @count: it is to be counted
  *
  * Context: As tce_list_count_now().
- * Return: as tce_list_count_now(); true if it was counted.
+ * Return: true; false, with nothing counted, if any of it is not registered.
  */
 bool tce_list_translate(struct tce_list *list, bool count)
 {
@@ -204,18 +204,26 @@ EXPORT_SYMBOL_GPL(tce_list_uncount_now);
 
 /**
  * tce_list_count_now - count and translate a list, without waiting
- * @list: the list, of one chunk and up to TCE_LIST_MAX entries; @ua, @tce and
- *	  @nr_mapped are filled in, @shift is 0 then
+ * @list: the list; @ua, @tce and @nr_mapped are filled in, @shift is 0 then
  *
  * Context: Real mode, or in rcu_read_lock(). IOMMU pages are not larger than the
  *	    kernel's.
- * Return: true; false, with nothing counted, if any of it is not registered.
+ * Return: 0, or with nothing counted: -EINVAL if any of it is not registered;
+ *	   -EAGAIN, with @list as it was, if it has more than TCE_LIST_MAX
+ *	   entries or is in several chunks, which cannot be written at once.
  */
-bool tce_list_count_now(struct tce_list *list)
+int tce_list_count_now(struct tce_list *list)
 {
-	*list = tce_list_piece(list, 0, list->nr);
+	struct tce_list piece;
 
-	return tce_list_translate(list, true);
+	if (list->nr > TCE_LIST_MAX ||
+	    entries_in_chunk(list->tbl, list->entry, list->nr) < list->nr)
+		return -EAGAIN;
+
+	piece = tce_list_piece(list, 0, list->nr);
+	*list = piece;
+
+	return tce_list_translate(list, true) ? 0 : -EINVAL;
 }
 EXPORT_SYMBOL_GPL(tce_list_count_now);
 

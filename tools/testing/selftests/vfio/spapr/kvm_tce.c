@@ -2169,6 +2169,56 @@ TEST_F(large, dma_list)
 	EXPECT_EQ(0, spapr_unregister(g->c, self->data, self->data_size));
 }
 
+/* The IOMMU pages that are locked together: a chunk of the engine. */
+#define CHUNK_ENTRIES	1024
+
+/* @n entries from @i on map the first pages of the larger memory. */
+static void expect_list(struct __test_metadata *_metadata,
+			FIXTURE_DATA(large) *self, struct probe *probe,
+			uint64_t i, int n)
+{
+	int k;
+
+	for (k = 0; k < n; k++) {
+		EXPECT_EQ(large_gpa(self, k) | TCE_RW, entry(&self->g, i + k));
+		expect_mapped(_metadata, self, probe, i + k,
+			      self->data + k * self->page);
+	}
+}
+
+/* A list is written whole, though it lies in two chunks. */
+TEST_F(large, dma_list_over_chunks)
+{
+	unsigned int sub = variant->shift - variant->window_shift, k;
+	struct guest *g = &self->g;
+	struct probe probe;
+	/* as long as it can be without being more than a list of IOMMU pages */
+	unsigned int n = 512 >> sub < 4 ? 512 >> sub : 4;
+	uint64_t at = 3 * (CHUNK_ENTRIES >> sub) - n / 2;
+
+	ASSERT_EQ(0, spapr_register(g->c, self->data, self->data_size));
+	ASSERT_EQ(0, probe_init(&probe, g->c, &g->edu[0], g->last));
+	/* in place of nothing */
+	fill_list(g, 0, n, large_gpa(self, 0) | TCE_RW, self->page);
+	EXPECT_EQ(H_SUCCESS, put_list(g, at, n));
+	expect_list(_metadata, self, &probe, at, n);
+	/* in place of other memory */
+	for (k = 0; k < n; k++) {
+		EXPECT_EQ(H_SUCCESS, put(g, at + k,
+					 large_gpa(self, 3) | TCE_RW));
+	}
+	EXPECT_EQ(H_SUCCESS, put_list(g, at, n));
+	expect_list(_metadata, self, &probe, at, n);
+	/* and with entries that are cleared */
+	fill_list(g, 0, n, 0, 0);
+	EXPECT_EQ(H_SUCCESS, put_list(g, at, n));
+	for (k = 0; k < n; k++) {
+		EXPECT_EQ(0, entry(g, at + k));
+		expect_mapped(_metadata, self, &probe, at + k, NULL);
+	}
+	EXPECT_EQ(0, spapr_unregister(g->c, self->data, self->data_size));
+}
+
 /* All of the IOMMU pages go with the table. */
 TEST_F(large, close_table)
 {
