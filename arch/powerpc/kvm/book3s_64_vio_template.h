@@ -231,6 +231,9 @@ static inline int liobn_put_now(struct kvmppc_liobn *l,
 	}
 
 	if (tables && tables->nr == 1 && !hw.shift && !large) {
+		/* At offsets that the compiler knows: it saves a register. */
+		hw.ua = list->ua;
+		hw.tce = list->hw_tce;
 		if (!tce_list_read(&hw, tces, list->tce, liobn_find_memory,
 				   &guest))
 			return -EINVAL;

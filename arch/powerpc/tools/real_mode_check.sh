@@ -23,9 +23,10 @@ platforms/powernv/pci-ioda-tce.o:pnv_tce_clear_run
 platforms/powernv/pci-ioda-dma.o:pnv_phb3_tce_kill_rm"
 
 # These call operations of a table.
-indirect="kernel/tce/chunk.o:tce_op_map_now kernel/tce/chunk.o:tce_op_map_list
+indirect="kernel/tce/chunk.o:tce_map_one_now
+kernel/tce/chunk.o:tce_op_map_list
 kernel/tce/chunk.o:write_runs kernel/tce/chunk.o:refused
-kernel/tce/chunk.o:clear kernel/tce/gather.o:tce_gather_flush"
+kernel/tce/chunk.o:unmap kernel/tce/gather.o:tce_gather_flush"
 
 # What KASAN adds is fit as well: it finds that it is off, as with any hash MMU.
 

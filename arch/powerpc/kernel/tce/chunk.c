@@ -27,6 +27,7 @@
  */
 
 #include <linux/errno.h>
+#include <linux/export.h>
 #include <linux/minmax.h>
 #include <linux/string.h>
 
@@ -91,6 +92,12 @@ static __always_inline int begin(struct tce_op *op, unsigned long entry)
 	return 0;
 }
 
+static __always_inline void unlock(struct tce_op *op)
+{
+	if (op->word)
+		tce_chunk_release(op->word, op->state);
+}
+
 static __always_inline void end(struct tce_op *op)
 {
 	/*
@@ -99,8 +106,7 @@ static __always_inline void end(struct tce_op *op)
 	 */
 	if (op->unmapped)
 		tce_gather_flush(&op->gather);
-	if (op->word)
-		tce_chunk_release(op->word, op->state);
+	unlock(op);
 }
 
 /**
@@ -181,7 +187,8 @@ static __always_inline void gather_old(struct tce_op *op, unsigned int first,
 }
 
 /* Clear entries of the chunk, and take them out of the view. */
-static int clear(struct tce_op *op, unsigned int first, unsigned int last)
+static __always_inline int clear(struct tce_op *op, unsigned int first,
+				 unsigned int last)
 {
 	unsigned long entry = op->chunk_entry + first;
 	unsigned int nr = last - first + 1, done;
@@ -209,8 +216,8 @@ static int clear(struct tce_op *op, unsigned int first, unsigned int last)
 	return done == nr ? 0 : -EIO;
 }
 
-static __always_inline int unmap(struct tce_op *op, unsigned int first,
-				 unsigned int last)
+static noinline int unmap(struct tce_op *op, unsigned int first,
+			  unsigned int last)
 {
 	struct tce_piece piece;
 
@@ -285,7 +292,8 @@ static int refused(struct tce_op *op, unsigned int first, unsigned int nr,
 }
 
 /* The region of a counted address; the operation remembers it. */
-static struct mm_iommu_region *region_of(struct tce_op *op, unsigned long ua)
+static __always_inline struct mm_iommu_region *region_of(struct tce_op *op,
+							 unsigned long ua)
 {
 	if (ua - op->region_ua >= op->region_bytes) {
 		struct mm_iommu_region *region;
@@ -358,41 +366,74 @@ static noinline int write_runs(struct tce_op *op, unsigned long entry,
 static __always_inline int write_one(struct tce_op *op, unsigned long entry,
 				     unsigned long ua, unsigned long perm)
 {
-	struct tce_run run = { mm_iommu_hpa(region_of(op, ua), ua), 1 };
+	u64 tce = mm_iommu_hpa(region_of(op, ua), ua) | perm;
 
-	return op->tbl->it_ops->set_runs(op->tbl, entry, &run, 1, perm);
+	return op->tbl->it_ops->set_list(op->tbl, entry, &tce, 1);
 }
 
-/* Compiled a second time for one entry, for which most of it goes away. */
+/* Enter an entry, which is written, in the view, and note what it was before. */
+static __always_inline void enter_one(struct tce_op *op, unsigned int i,
+				      unsigned long ua, unsigned long new_state)
+{
+	unsigned long state = op->state;
+	u64 *slot, old;
+
+	if (tce_chunk_is_dense(state)) {
+		slot = &tce_chunk_dense(state)->ua[i];
+		old = *slot;
+		*slot = ua | TCE_DENSE_MAPPED;
+		op->state = tce_chunk_add_used(state, !old);
+		if (old)
+			tce_gather_one(&op->gather, old & ~TCE_DENSE_MAPPED);
+		return;
+	}
+
+	op->state = new_state;
+	if (state && i >= tce_linear_first(state) && i <= tce_linear_last(state))
+		tce_gather_one(&op->gather,
+			       tce_linear_ua(&op->owner->view, state, i));
+}
+
+/*
+ * @alone: an operation that maps just one entry, of a table that does not refuse.
+ * map() is compiled for that a second time: nothing takes the address of @op
+ * there, so that all of it can be in registers.
+ */
 static __always_inline int map(struct tce_op *op, unsigned int first,
 			       unsigned int nr, unsigned long ua,
-			       unsigned long perm)
+			       unsigned long perm, bool alone)
 {
 	const struct iommu_table_ops *ops = op->tbl->it_ops;
 	unsigned long entry = op->chunk_entry + first, state = op->state;
 	const struct tce_piece piece = { first, nr, ua };
+	bool can_refuse = !alone && ops->may_refuse, linear;
 	struct tce_view *view = &op->owner->view;
-	bool linear;
 	int ret;
 
 	if (!op->word)
 		return -ENOMEM;
 
 	linear = tce_linear_map(view, &state, first, nr, ua);
-	if ((!linear || ops->may_refuse) && !has_array(op))
+	if (alone ? !linear && !tce_chunk_is_dense(state) :
+		    (!linear || can_refuse) && !has_array(op))
 		return -ENOMEM;
 
 	/* One entry is written or not, but of several a part might be. */
-	if (nr > 1 && ops->is_grown && !ops->is_grown(op->tbl, entry, nr))
+	if (nr > 1 && !(op->flags & TCE_OP_GROWN) && ops->is_grown &&
+	    !ops->is_grown(op->tbl, entry, nr))
 		return -ENOMEM;
 
 	ret = nr > 1 ? write_runs(op, entry, nr, ua, perm) :
 		       write_one(op, entry, ua, perm);
 	if (unlikely(ret))
-		return may_refuse(op) ? refused(op, first, nr, NULL, ua) :
-					-ENOMEM;
+		return can_refuse ? refused(op, first, nr, NULL, ua) : -ENOMEM;
 
 	tce_gather_changed(&op->gather, entry, nr);
+	if (alone) {
+		enter_one(op, first, ua, state);
+		return 0;
+	}
+
 	gather_old(op, first, first + nr - 1);
 	op->state = linear ? state :
 			     tce_chunk_map(view, op->state, &piece, op->stash);
@@ -416,7 +457,7 @@ static __always_inline int map(struct tce_op *op, unsigned int first,
 int tce_op_map(struct tce_op *op, unsigned long entry, unsigned long nr,
 	       unsigned long ua, unsigned long perm)
 {
-	return map(op, entry - op->chunk_entry, nr, ua, perm);
+	return map(op, entry - op->chunk_entry, nr, ua, perm, false);
 }
 
 /* Is a list mapped to consecutive addresses, with the same permissions? */
@@ -483,6 +524,86 @@ int tce_op_map_list(struct tce_op *op, const struct tce_list *list)
 	return 0;
 }
 
+static __always_inline void init_now(struct tce_op *op, struct iommu_table *tbl,
+				     struct mm_iommu_region *region,
+				     unsigned int flags,
+				     struct tce_stash *stash)
+{
+	init(op, tbl, flags, stash);
+	op->region = region;
+	op->region_ua = region->ua;
+	op->region_bytes = region->nr_pages << PAGE_SHIFT;
+	/* What entries were mapped to before may well be in there, too. */
+	op->gather.gone[0].region = region;
+	op->gather.gone[0].nr = 0;
+	op->gather.nr_gone = 1;
+}
+
+/* The region of @nr addresses, which are counted in it; NULL if that can't be. */
+static __always_inline struct mm_iommu_region *
+count_now(struct iommu_table *tbl, unsigned long nr, unsigned long ua,
+	  unsigned long perm)
+{
+	struct mm_iommu_region *region;
+
+	/* Large pages may not be contiguous. */
+	if (tbl->it_page_shift > PAGE_SHIFT || tbl->it_ops->may_refuse)
+		return NULL;
+
+	region = mm_iommu_find(tbl->it_owner->registry, ua);
+	if (!region || (nr > 1 && entries_in_region(tbl, region, ua, nr) < nr) ||
+	    !mm_iommu_hold(region, nr))
+		return NULL;
+	note_written(region, perm);
+
+	return region;
+}
+
+/**
+ * tce_map_one_now - map one entry, without waiting
+ * @tbl: the table, of an owner with registered memory
+ * @entry: the entry, in the table
+ * @ua: userspace address, aligned to an IOMMU page, with permission bits
+ * @real_mode: in real mode
+ *
+ * Most calls are for one entry. This does what tce_op_map_now() does, without
+ * all that only several entries need; see map().
+ *
+ * Context: Real mode, or in rcu_read_lock() without preemption.
+ * Return: As tce_op_map_now(); also -EAGAIN if memory is not registered.
+ */
+int tce_map_one_now(struct iommu_table *tbl, unsigned long entry, u64 ua,
+		    bool real_mode)
+{
+	unsigned long perm = ua & TCE_DENSE_MAPPED;
+	struct tce_op op __uninitialized;
+	struct mm_iommu_region *region;
+	int ret;
+
+	if (real_mode && !tbl->it_ops->tce_kill_rm)
+		return -EAGAIN;
+
+	ua -= perm;
+	region = count_now(tbl, 1, ua, perm);
+	if (!region)
+		return -EAGAIN;
+
+	init_now(&op, tbl, region, real_mode ? TCE_OP_REAL_MODE : 0, NULL);
+	ret = begin(&op, entry);
+	if (!ret) {
+		ret = map(&op, entry - op.chunk_entry, 1, ua, perm, true);
+		unlock(&op);
+	}
+	if (ret) {
+		mm_iommu_drop(region, 1);
+		return ret == -ENXIO ? ret : -EAGAIN;
+	}
+	tce_gather_kill_and_drop(&op.gather, 1);
+
+	return 0;
+}
+EXPORT_SYMBOL_GPL(tce_map_one_now);
+
 /**
  * tce_op_map_now - map entries to consecutive addresses, without waiting
  * @tbl: the table, of an owner with registered memory
@@ -490,12 +611,11 @@ int tce_op_map_list(struct tce_op *op, const struct tce_list *list)
  * @nr: how many entries
  * @ua: userspace address of the first, aligned to an IOMMU page
  * @perm: TCE_PCI_READ, TCE_PCI_WRITE or both
- * @flags: TCE_OP_REAL_MODE, or 0
- * @stash: for an array that is left over; NULL in real mode
+ * @stash: for an array that is left over
  *
  * A whole operation: counts, maps, kills and uncounts.
  *
- * Context: Real mode, or in rcu_read_lock() without preemption.
+ * Context: In rcu_read_lock() without preemption.
  * Return: 0, or with nothing changed: -ENXIO if the window is being removed;
  *	   -EAGAIN if it can't be done this way: the entries are in several
  *	   chunks or the memory in several regions, the chunk is locked, memory
@@ -503,39 +623,23 @@ int tce_op_map_list(struct tce_op *op, const struct tce_list *list)
  */
 int tce_op_map_now(struct iommu_table *tbl, unsigned long entry,
 		   unsigned long nr, unsigned long ua, unsigned long perm,
-		   unsigned int flags, struct tce_stash *stash)
+		   struct tce_stash *stash)
 {
 	struct tce_op op __uninitialized;
 	struct mm_iommu_region *region;
 	unsigned int first;
 	int ret;
 
-	if (tbl->it_page_shift > PAGE_SHIFT || tbl->it_ops->may_refuse)
+	region = count_now(tbl, nr, ua, perm);
+	if (!region)
 		return -EAGAIN;
 
-	region = mm_iommu_find(tbl->it_owner->registry, ua);
-	if (!region || entries_in_region(tbl, region, ua, nr) < nr ||
-	    !mm_iommu_hold(region, nr))
-		return -EAGAIN;
-	note_written(region, perm);
-
-	init(&op, tbl, flags, stash);
-	op.region = region;
-	op.region_ua = region->ua;
-	op.region_bytes = region->nr_pages << PAGE_SHIFT;
-	/* What entries were mapped to before may well be in there, too. */
-	op.gather.gone[0].region = region;
-	op.gather.gone[0].nr = 0;
-	op.gather.nr_gone = 1;
-
+	init_now(&op, tbl, region, 0, stash);
 	ret = begin(&op, entry);
 	if (!ret) {
 		first = entry - op.chunk_entry;
-		if (nr == 1)
-			ret = map(&op, first, 1, ua, perm);
-		else
-			ret = nr > TCE_CHUNK_ENTRIES - first ? -ENOMEM :
-			      map(&op, first, nr, ua, perm);
+		ret = nr > TCE_CHUNK_ENTRIES - first ? -ENOMEM :
+		      map(&op, first, nr, ua, perm, false);
 		end(&op);
 	}
 	if (ret) {

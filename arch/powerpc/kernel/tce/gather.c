@@ -27,24 +27,12 @@
  */
 void tce_gather_flush(struct tce_gather *gather)
 {
-	unsigned int i;
-
-	if (gather->kill_first < gather->kill_end && gather->kill)
-		gather->kill(gather->tbl, gather->kill_first,
-			     gather->kill_end - gather->kill_first);
-	gather->kill_first = ULONG_MAX;
-	gather->kill_end = 0;
-
-	for (i = 0; i < gather->nr_gone; i++) {
-		if (gather->gone[i].nr)
-			mm_iommu_drop(gather->gone[i].region,
-				      gather->gone[i].nr);
-	}
-	gather->nr_gone = 0;
+	tce_gather_kill_and_drop(gather, gather->nr_gone);
 }
 
-/* Where entries are noted that pointed to @ua, and that are still counted. */
-static struct tce_gone *gone_of(struct tce_gather *gather, unsigned long ua)
+/* With several regions, or a new one. */
+static noinline struct tce_gone *gone_of_another(struct tce_gather *gather,
+						 unsigned long ua)
 {
 	struct tce_gone *gone;
 	unsigned int i;
@@ -62,6 +50,18 @@ static struct tce_gone *gone_of(struct tce_gather *gather, unsigned long ua)
 	gone->nr = 0;
 
 	return gone;
+}
+
+/* Where entries are noted that pointed to @ua, and that are still counted. */
+static __always_inline struct tce_gone *gone_of(struct tce_gather *gather,
+						unsigned long ua)
+{
+	struct tce_gone *gone = &gather->gone[0];
+
+	if (gather->nr_gone == 1 && is_in_region(gone->region, ua))
+		return gone;
+
+	return gone_of_another(gather, ua);
 }
 
 /**
@@ -86,6 +86,36 @@ void tce_gather_piece(struct tce_gather *gather, unsigned long ua,
 	}
 }
 
+/* How many entries from the first one on are not mapped; lists are long. */
+static __always_inline unsigned long nr_unmapped(const u64 *ua,
+						 unsigned long nr)
+{
+	unsigned long i = 0;
+
+	while (i + 4 <= nr && !(ua[i] | ua[i + 1] | ua[i + 2] | ua[i + 3]))
+		i += 4;
+	while (i < nr && !ua[i])
+		i++;
+
+	return i;
+}
+
+/* How many addresses from the first one on are in a range. */
+static __always_inline unsigned long nr_within(const u64 *ua, unsigned long nr,
+					       unsigned long low,
+					       unsigned long bytes)
+{
+	unsigned long i = 0;
+
+	while (i + 4 <= nr && ua[i] - low < bytes && ua[i + 1] - low < bytes &&
+	       ua[i + 2] - low < bytes && ua[i + 3] - low < bytes)
+		i += 4;
+	while (i < nr && ua[i] - low < bytes)
+		i++;
+
+	return i;
+}
+
 /**
  * tce_gather_array - note entries that pointed to what an array says
  * @gather: where
@@ -99,26 +129,25 @@ void tce_gather_piece(struct tce_gather *gather, unsigned long ua,
 unsigned long tce_gather_array(struct tce_gather *gather, const u64 *ua,
 			       unsigned long nr)
 {
-	unsigned long i = 0, total = 0, start, low, bytes;
+	unsigned long i = 0, total = 0, low, bytes, n;
 
 	while (i < nr) {
 		const struct mm_iommu_region *region;
 		struct tce_gone *gone;
 
-		if (!ua[i]) {
-			i++;
-			continue;
-		}
+		i += nr_unmapped(ua + i, nr - i);
+		if (i == nr)
+			break;
 
 		gone = gone_of(gather, ua[i] & ~TCE_DENSE_MAPPED);
 		region = gone->region;
 		/* So that 0, which is not mapped, is in no region. */
 		low = region->ua + 1;
 		bytes = region->nr_pages << PAGE_SHIFT;
-		for (start = i; i < nr && ua[i] - low < bytes; i++)
-			;
-		gone->nr += i - start;
-		total += i - start;
+		n = nr_within(ua + i, nr - i, low, bytes);
+		gone->nr += n;
+		total += n;
+		i += n;
 	}
 
 	return total;

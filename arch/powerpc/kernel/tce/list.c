@@ -302,29 +302,6 @@ int tce_unmap_now(struct iommu_table *tbl, unsigned long entry,
 EXPORT_SYMBOL_GPL(tce_unmap_now);
 
 /**
- * tce_map_one_now - map one entry, without waiting
- * @tbl: the table, of an owner with registered memory
- * @entry: the entry, in the table
- * @ua: userspace address, aligned to an IOMMU page, with permission bits
- * @real_mode: in real mode
- *
- * What tce_list_count_now() and tce_list_put_now() do, without detours.
- *
- * Context: Real mode, or in rcu_read_lock() without preemption.
- * Return: As tce_op_map_now(); also -EAGAIN if memory is not registered.
- */
-int tce_map_one_now(struct iommu_table *tbl, unsigned long entry, u64 ua,
-		    bool real_mode)
-{
-	if (real_mode && !tbl->it_ops->tce_kill_rm)
-		return -EAGAIN;
-
-	return tce_op_map_now(tbl, entry, 1, ua & ~TCE_DENSE_MAPPED,
-			      ua & TCE_DENSE_MAPPED, flags_of(real_mode), NULL);
-}
-EXPORT_SYMBOL_GPL(tce_map_one_now);
-
-/**
  * tce_rm_memory - where registered memory of a table's owner can be read
  * @tbl: the table, of an owner with registered memory
  * @ua: userspace address, aligned to 4 KiB

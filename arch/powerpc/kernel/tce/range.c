@@ -443,7 +443,7 @@ static int map_counted(struct iommu_table *tbl, unsigned long entry,
 		goto out;
 	}
 
-	tce_op_init(&op, tbl, 0, &stash);
+	tce_op_init(&op, tbl, TCE_OP_GROWN, &stash);
 	ret = map_chunks(&op, entry, nr, ua, perm);
 	finish(&op);
 	tce_range_end(tbl, &range);
@@ -462,7 +462,8 @@ static int map_now(struct iommu_table *tbl, unsigned long entry,
 
 	rcu_read_lock();
 	preempt_disable();
-	ret = tce_op_map_now(tbl, entry, nr, ua, perm, 0, &stash);
+	ret = nr == 1 ? tce_map_one_now(tbl, entry, ua | perm, false) :
+			tce_op_map_now(tbl, entry, nr, ua, perm, &stash);
 	preempt_enable();
 	rcu_read_unlock();
 	tce_stash_empty(&stash);

@@ -172,6 +172,47 @@ struct tce_gather {
 	struct tce_gone gone[TCE_GATHER_REGIONS];
 };
 
+static __always_inline bool is_in_region(const struct mm_iommu_region *region,
+					 unsigned long ua)
+{
+	return region && ua - region->ua < region->nr_pages << PAGE_SHIFT;
+}
+
+/* tce_gather_flush() of up to @nr_gone elements of @gone. */
+static __always_inline void
+tce_gather_kill_and_drop(struct tce_gather *gather, unsigned int nr_gone)
+{
+	unsigned int i;
+
+	if (gather->kill_first < gather->kill_end && gather->kill)
+		gather->kill(gather->tbl, gather->kill_first,
+			     gather->kill_end - gather->kill_first);
+	gather->kill_first = ULONG_MAX;
+	gather->kill_end = 0;
+
+	for (i = 0; i < nr_gone; i++) {
+		if (gather->gone[i].nr)
+			mm_iommu_drop(gather->gone[i].region,
+				      gather->gone[i].nr);
+	}
+	gather->nr_gone = 0;
+}
+
+/*
+ * Note the one entry that an operation has changed, which pointed to @ua. Its
+ * region may well be that of the only element of @gone.
+ */
+static __always_inline void tce_gather_one(struct tce_gather *gather,
+					   unsigned long ua)
+{
+	struct tce_gone *gone = &gather->gone[0];
+
+	if (!is_in_region(gone->region, ua))
+		gone->region = mm_iommu_find(gather->tbl->it_owner->registry,
+					     ua);
+	gone->nr = 1;
+}
+
 void tce_gather_piece(struct tce_gather *gather, unsigned long ua,
 		      unsigned long nr);
 unsigned long tce_gather_array(struct tce_gather *gather, const u64 *ua,
@@ -206,6 +247,8 @@ static __always_inline void tce_gather_changed(struct tce_gather *gather,
 #define TCE_OP_CLOSE		BIT(0)
 /* The operation is done in real mode. */
 #define TCE_OP_REAL_MODE	BIT(1)
+/* tce_grow() was called for all entries: there is nothing to look for. */
+#define TCE_OP_GROWN		BIT(2)
 
 /**
  * struct tce_op - an operation, which has one chunk at a time
@@ -249,7 +292,7 @@ int tce_op_unmap(struct tce_op *op, unsigned long entry, unsigned long nr);
 void tce_op_end(struct tce_op *op);
 int tce_op_map_now(struct iommu_table *tbl, unsigned long entry,
 		   unsigned long nr, unsigned long ua, unsigned long perm,
-		   unsigned int flags, struct tce_stash *stash);
+		   struct tce_stash *stash);
 
 /* range.c */
 
@@ -298,12 +341,6 @@ static __always_inline unsigned long entries_in_chunk(const struct iommu_table *
 						      unsigned long nr)
 {
 	return min(nr, TCE_CHUNK_ENTRIES - index_in_chunk(tbl, entry));
-}
-
-static __always_inline bool is_in_region(const struct mm_iommu_region *region,
-					 unsigned long ua)
-{
-	return region && ua - region->ua < region->nr_pages << PAGE_SHIFT;
 }
 
 /* The part of @nr entries from @ua on that lies in @region. */
