@@ -23,22 +23,24 @@
  * MAP pins a page for each entry, so what it pins can be more, by the ratio of
  * the kernel's page to the window's.
  *
- * The window that a process finds without asking for one, at bus address 0 with
- * 4 KiB pages, is created when something is first mapped or created, so that
- * who removes it at once, as QEMU does, never pays for it.
+ * A process finds a window at bus address 0 with 4 KiB pages, without asking for
+ * one. It is created when something is first mapped or created, so a process
+ * that removes it at once, as QEMU does, never pays for it.
  *
  * Locks, in this order:
  *   windows    guards the windows, the groups and what is enabled
  *   memory     guards which regions the container has registered
  *   the locks of the registry and of the engine (arch/powerpc/kernel/tce)
  *
- * Whoever takes a group away waits for @windows: the process, or an administrator
- * who unbinds a device and has all of VFIO wait as well. So @windows is not held
- * over anything that can wait for the process, another process, or a device:
+ * A group that is taken away waits for @windows, be it by the process or by an
+ * administrator who unbinds a device, and then all of VFIO waits as well. So
+ * @windows is not held over anything that can wait for the process, another
+ * process, or a device:
  *   - entries change without it, in a window that is held by a reference. A
  *     window that is removed meanwhile refuses what comes (-ENXIO)
  *   - EEH works without it, on groups that are held by a reference
- *   - windows are closed when no group has them any more, for the same reason
+ *   - windows are unmapped with @windows held, which is bounded, but LIOBNs of
+ *     KVM let go of them afterwards, because they wait for hypercalls
  *   - locked_vm is charged before, and given back after, because mmap_lock may be
  *     held for long
  *   - what may fault in user memory is done before or after
@@ -114,7 +116,7 @@ struct tce_eeh_use {
 	u64 done;
 };
 
-/* Of all containers, for a group may be in another one when it ends. */
+/* Of all containers: a group may be in another one when its use ends. */
 static DEFINE_SPINLOCK(eeh_lock); /* eeh_uses */
 static LIST_HEAD(eeh_uses);
 
@@ -130,17 +132,16 @@ struct tce_charge {
 
 /**
  * struct tce_container - one container
- * @v2: which of the two it is; constant
+ * @v2: VFIO_SPAPR_TCE_v2_IOMMU, not VFIO_SPAPR_TCE_IOMMU; constant
  * @mm: the process that it serves, from the first call that needs to know;
  *	its struct is kept. Written once, with @windows held for writing
  * @windows: see above
  * @enabled: v1: between ENABLE and DISABLE; v2: from the first REGISTER on
- * @close_first: windows have to be closed before they are taken from the groups;
- *	constant once there is a group
  * @default_pending: the window at bus address 0 is there, but has no table yet
  * @enabled_pages: v1: what ENABLE charged
  * @tables: the windows
- * @removed: windows that no group has any more, for end_windows()
+ * @removed: windows that are closed, and that no group has any more, for
+ *	end_windows()
  * @groups: the groups
  * @joined: the number of the group that joined last
  * @memory: see above
@@ -151,7 +152,6 @@ struct tce_container {
 	struct mm_struct *mm;
 	struct rw_semaphore windows;
 	bool enabled;
-	bool close_first;
 	bool default_pending;
 	unsigned long enabled_pages;
 	struct iommu_table *tables[IOMMU_TABLE_GROUP_MAX_TABLES];
@@ -400,10 +400,10 @@ static int create_owned_table(struct tce_container *c, int num,
 }
 
 /*
- * Closing waits for hypercalls that are under way, and these for memory of the
- * process. So a window is taken from the groups here, after which no device uses
- * it, and end_windows() closes it. Where a hypervisor keeps the table, it goes
- * with the window, and has to be closed before.
+ * A window is closed before it is taken from the groups: where a hypervisor keeps
+ * the table, it goes with the window, and nobody may change its entries then.
+ * LIOBNs may still have it, and let go of it in end_windows(): that waits for
+ * hypercalls that are under way, and these for memory of the process.
  */
 static void remove_window(struct tce_container *c, int num)
 {
@@ -412,8 +412,7 @@ static void remove_window(struct tce_container *c, int num)
 	if (!tbl)
 		return;
 
-	if (c->close_first)
-		tce_owner_close(tbl);
+	tce_owner_close(tbl);
 	unset_from_groups(c, num, NULL);
 	c->tables[num] = NULL;
 	c->removed[num] = tbl;
@@ -431,16 +430,14 @@ static void remove_windows(struct tce_container *c)
  * @windows is not held. The charge goes with the last reference, for which
  * mmap_lock is taken.
  */
-static void end_windows(const struct tce_container *c,
-			struct iommu_table **removed)
+static void end_windows(struct iommu_table **removed)
 {
 	int num;
 
 	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {
 		if (!removed[num])
 			continue;
-		if (!c->close_first)
-			tce_owner_close(removed[num]);
+		tce_owner_end_users(removed[num]);
 		iommu_tce_table_put(removed[num]);
 	}
 }
@@ -462,8 +459,7 @@ static int create_window(struct tce_container *c, u32 page_shift, u64 bytes,
 	ret = set_to_groups(c, num, tbl);
 	if (ret) {
 		/* KVM may have found it with a group that had it for a while */
-		if (c->close_first)
-			tce_owner_close(tbl);
+		tce_owner_close(tbl);
 		c->removed[num] = tbl;
 		return ret;
 	}
@@ -527,7 +523,7 @@ static int change_windows(struct tce_container *c, change_fn change, void *arg)
 		memcpy(removed, c->removed, sizeof(removed));
 		memset(c->removed, 0, sizeof(c->removed));
 		up_write(&c->windows);
-		end_windows(c, removed);
+		end_windows(removed);
 
 		if (ret != -EAGAIN || ch.want <= ch.have)
 			break;
@@ -739,7 +735,7 @@ static int register_memory(struct tce_container *c, u64 vaddr, u64 bytes)
 	if (find_registered(c, vaddr, bytes))
 		return -EBUSY;
 
-	/* Have the slot first, for nothing may fail once it is registered. */
+	/* Have the slot first: nothing may fail once it is registered. */
 	ret = xa_reserve(&c->regions, index, GFP_KERNEL_ACCOUNT);
 	if (ret)
 		return ret;
@@ -1336,7 +1332,7 @@ static void tce_iommu_release(void *iommu_data)
 	struct mm_iommu_region *region;
 	unsigned long index;
 
-	end_windows(c, c->removed);
+	end_windows(c->removed);
 	uncharge(c, c->enabled_pages);
 
 	xa_for_each(&c->regions, index, region)
@@ -1438,7 +1434,6 @@ static int attach_group(struct tce_container *c,
 
 	if (list_empty(&c->groups) && !c->tables[0])
 		c->default_pending = true;
-	c->close_first = !table_group_of(group)->ops->shares_tables;
 	group->number = ++c->joined;
 	list_add(&group->next, &c->groups);
 
@@ -1466,9 +1461,9 @@ static int tce_iommu_attach_group(void *iommu_data,
 
 /*
  * The group loses the windows, and nothing else changes: other groups go on
- * using what is mapped. With the last group the windows go, too. They are closed,
- * and give their charge back, when the container is released: that may wait for
- * the process, and here VFIO has locks.
+ * using what is mapped. With the last group the windows go, too: LIOBNs let go of
+ * them, and they give their charge back, when the container is released. That may
+ * wait for the process, and here VFIO has locks.
  */
 static void tce_iommu_detach_group(void *iommu_data,
 				   struct iommu_group *iommu_group)
@@ -1514,6 +1509,6 @@ module_init(tce_iommu_init);
 module_exit(tce_iommu_exit);
 
 MODULE_VERSION(DRIVER_VERSION);
-MODULE_LICENSE("GPL");
+MODULE_LICENSE("GPL v2");
 MODULE_AUTHOR(DRIVER_AUTHOR);
 MODULE_DESCRIPTION(DRIVER_DESC);

@@ -7,8 +7,9 @@
  * matter later, and groups join and leave the window as they like. The LIOBN
  * changes the table until one of the two goes:
  *
- *  - The window is closed: tce_owner_close() calls liobn_table_closed(). All of
- *    the window is unmapped then, and it does not stay charged.
+ *  - The window is closed. All of it is unmapped then, and hypercalls change
+ *    nothing in it any more. Then tce_owner_end_users() calls
+ *    liobn_table_closed(), and the window does not stay charged.
  *  - The file of the LIOBN is closed. No device reaches memory of a guest that
  *    is gone, so all entries of the LIOBN's range are unmapped, by whomever they
  *    were mapped, as if the guest had cleared its table last. The VM lives as

@@ -64,6 +64,7 @@ static inline unsigned long tce_view_max_bytes(unsigned long nr_entries)
 int tce_owner_take(struct iommu_table *tbl, struct mm_struct *mm,
 		   bool registered);
 void tce_owner_close(struct iommu_table *tbl);
+void tce_owner_end_users(struct iommu_table *tbl);
 void tce_owner_free(struct iommu_table *tbl);
 struct mm_struct *tce_owner_mm(const struct iommu_table *tbl);
 

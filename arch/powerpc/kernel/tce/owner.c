@@ -3,8 +3,9 @@
  * The owner of an iommu_table: a process that maps its own memory.
  *
  * A container gives a table to its process, and closes it when the window goes:
- * from then on nothing can be mapped, and all there is gets unmapped. The table
- * may live on, because KVM may still hold it.
+ * from then on nothing can be mapped, and all there is gets unmapped. Then LIOBNs
+ * of KVM let go of the table, which may take as long as their guest's process
+ * likes. Whoever uses the table in between finds it closed.
  *
  * There are two kinds of owners, which map registered memory (range.c), or pin
  * pages as they map them (pinned.c).
@@ -230,24 +231,51 @@ EXPORT_SYMBOL_GPL(tce_unmap);
  * tce_owner_close - unmap all, and let nothing be mapped any more
  * @tbl: the table, owned
  *
- * Users of the table let go of it first; operations of theirs that are under way
- * stop at the next chunk, and later ones do not begin. What a hypervisor refuses
+ * When it returns, nothing reads or writes an entry any more, whoever still holds
+ * the table: where a hypervisor keeps it, the window can go, and its number can
+ * be given to another one. Each operation looks at @closed with its chunk locked
+ * (begin() in chunk.c), or with the mutex of pinned.c locked, before it does
+ * anything to the table. Closing sets @closed, and then locks each of them once.
+ * So one that has not seen @closed is over when closing gets its lock, and a
+ * later one gets -ENXIO. The checker looks at @closed inside its gate.
+ *
+ * Operations that are under way stop at the next chunk. What a hypervisor refuses
  * to clear stays counted, so its memory stays pinned.
  *
- * Context: May sleep. Takes locks of KVM, and no memory. Waits for no operation of
- *	    another thread longer than for what it does with one chunk.
+ * tce_owner_end_users() has to follow.
+ *
+ * Context: May sleep. Takes no lock of KVM, and no memory. Waits for no operation
+ *	    with registered memory longer than for what it does with one chunk,
+ *	    for one of others until it ends; none of them waits for user memory
+ *	    meanwhile.
  */
 void tce_owner_close(struct iommu_table *tbl)
 {
 	struct tce_owner *owner = tbl->it_owner;
 
+	guard(tce_check)();
 	WRITE_ONCE(owner->closed, true);
 	/* Whoever waits, waits for nothing any more. */
 	wake_up_all(&owner->range_wait);
-	tce_users_close(owner);
-
-	guard(tce_check)();
 	owner->ops->close(tbl);
 	trace_spapr_tce_window_remove(tbl);
 }
 EXPORT_SYMBOL_GPL(tce_owner_close);
+
+/**
+ * tce_owner_end_users - have LIOBNs let go of a closed table
+ * @tbl: the table, closed
+ *
+ * What was charged for the table is given back with its last reference, and
+ * LIOBNs have references.
+ *
+ * Context: May sleep. Takes locks of KVM, and waits until hypercalls that are
+ *	    under way have ended. These may wait for memory of the owner's
+ *	    process as long as it likes, so no lock is held that anybody else
+ *	    needs.
+ */
+void tce_owner_end_users(struct iommu_table *tbl)
+{
+	tce_users_close(tbl->it_owner);
+}
+EXPORT_SYMBOL_GPL(tce_owner_end_users);

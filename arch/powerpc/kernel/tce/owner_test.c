@@ -674,6 +674,39 @@ static void owner_closes_before_those_that_wait(struct kunit *test)
 	tce_owner_free(&t->tbl);
 }
 
+struct test_user {
+	struct tce_user user;
+	bool told;
+};
+
+static void tell_test_user(struct tce_user *user)
+{
+	container_of(user, struct test_user, user)->told = true;
+}
+
+/* Users let go when they like, so closing must not wait until they do. */
+static void owner_closes_before_users_let_go(struct kunit *test)
+{
+	struct test_user early = { .user.close = tell_test_user };
+	struct test_user late = { .user.close = tell_test_user };
+	struct owner_test *t = test->priv;
+
+	KUNIT_ASSERT_EQ(test, 0, tce_owner_take(&t->tbl, current->mm, true));
+	KUNIT_ASSERT_EQ(test, 0, tce_user_add(&t->tbl, &early.user));
+	tce_owner_close(&t->tbl);
+	KUNIT_EXPECT_FALSE(test, early.told);
+	KUNIT_EXPECT_EQ(test, -ENXIO,
+			tce_unmap(&t->tbl, 0, 2 * TCE_CHUNK_ENTRIES));
+
+	KUNIT_EXPECT_EQ(test, 0, tce_user_add(&t->tbl, &late.user));
+	tce_owner_end_users(&t->tbl);
+	KUNIT_EXPECT_TRUE(test, early.told);
+	KUNIT_EXPECT_TRUE(test, late.told);
+	KUNIT_EXPECT_FALSE(test, tce_user_del(&t->tbl, &late.user));
+	KUNIT_EXPECT_EQ(test, -ENXIO, tce_user_add(&t->tbl, &late.user));
+	tce_owner_free(&t->tbl);
+}
+
 static struct kunit_case owner_test_cases[] = {
 	KUNIT_CASE(owner_kills_before_it_uncounts),
 	KUNIT_CASE(owner_kills_before_it_unpins),
@@ -681,6 +714,7 @@ static struct kunit_case owner_test_cases[] = {
 	KUNIT_CASE(owner_keeps_what_is_not_cleared),
 	KUNIT_CASE(owner_serves_ranges_in_order),
 	KUNIT_CASE(owner_closes_before_those_that_wait),
+	KUNIT_CASE(owner_closes_before_users_let_go),
 	{}
 };
 

@@ -201,7 +201,8 @@ static int pinned_unmap(struct iommu_table *tbl, unsigned long entry,
 	if (ret)
 		return ret;
 
-	ret = unmap_all(tbl, entry, nr);
+	/* A hypervisor's table goes with the window; its number comes back. */
+	ret = owner->closed ? -ENXIO : unmap_all(tbl, entry, nr);
 	mutex_unlock(&owner->pinned_lock);
 
 	return ret;

@@ -5,8 +5,9 @@
  *
  * A user holds a reference to the table, and a table is freed, and what was
  * charged for it is given back, with the last reference. So that a window that
- * goes does not stay charged, closing it tells each user to let go, and waits
- * for that. From then on there are no users, and no new ones.
+ * goes does not stay charged, each user is told to let go once it is closed, and
+ * that is waited for. From then on there are no users, and no new ones. Who
+ * becomes a user between the two finds a closed table, and is told as well.
  *
  * One side takes a user out of the list: closing, which then calls it, or
  * tce_user_del(). The same side ends the use.
