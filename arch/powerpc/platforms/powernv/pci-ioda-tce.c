@@ -1,6 +1,8 @@
-// SPDX-License-Identifier: GPL-2.0-or-later
+// SPDX-License-Identifier: GPL-2.0+
 /*
  * TCE tables of IODA2 and later PHBs: geometry and entries.
+ *
+ * Copyright 2018 IBM Corp.
  *
  * A table is a tree of levels of equal size, from 4 KiB up. The lowest level
  * holds TCEs; above it an entry holds the physical address of the level below,
