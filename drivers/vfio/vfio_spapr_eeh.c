@@ -123,6 +123,7 @@ static long pe_op(struct eeh_pe *pe, const struct vfio_eeh_pe_op *op)
  *	   -ENODEV  the group has no PE, or not any more; or a reset is asked for
  *		    and none of its devices is open
  *	   -EINVAL  no such operation
+ *
  *	   or what EEH says
  */
 long vfio_spapr_eeh_try(struct iommu_group *group,

@@ -169,10 +169,14 @@ static __always_inline void tce_walk_begin(struct tce_walk *w,
 	w->region = NULL;
 }
 
-/*
- * Guest memory of one region in one slot: entries of a list from @gpa on, @bytes
- * of them and of permission bits, are at an address by @ua more, and are TCEs by
- * @hpa more or, if their pages are not contiguous, by the word of each in @page.
+/**
+ * struct tce_guest_run - guest memory of one region in one slot
+ * @gpa: its guest address
+ * @bytes: of what pages can begin at, and permission bits
+ * @page: word of each page, see mm_iommu_word_hpa(); NULL if the pages are
+ *	  contiguous
+ * @ua: what makes a userspace address of a guest address
+ * @hpa: without @page, what makes a TCE of a list's entry
  */
 struct tce_guest_run {
 	unsigned long gpa;

@@ -57,16 +57,20 @@ static bool range_has_to_wait(struct tce_owner *owner,
 			      const struct tce_range *range)
 {
 	const struct tce_range *other;
+	bool wait = false;
 
-	guard(spinlock)(&owner->range_lock);
+	spin_lock(&owner->range_lock);
 	list_for_each_entry(other, &owner->ranges, next) {
 		if (other == range)
-			return false;
-		if (range->first <= other->last && other->first <= range->last)
-			return true;
+			break;
+		wait = range->first <= other->last &&
+		       other->first <= range->last;
+		if (wait)
+			break;
 	}
+	spin_unlock(&owner->range_lock);
 
-	return false;
+	return wait;
 }
 
 /**
