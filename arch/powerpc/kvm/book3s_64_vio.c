@@ -9,14 +9,15 @@
  * A hypercall is validated whole, with its list copied once, before anything
  * changes. Then all that can fail is done for all attached tables: entries are
  * counted in their regions, memory is allocated. What is left cannot fail, unless
- * a hypervisor below refuses. How hardware tables are changed: asm/tce_list.h.
+ * a hypervisor below refuses; in particular, it is finished even if the process
+ * is being killed. How hardware tables are changed: asm/tce_list.h.
  *
- * A list that can't be written for want of memory, or since a hypervisor below
- * refuses, ends as H_NOT_ENOUGH_RESOURCES: Linux as a guest gives its mapping up
- * at this value, and takes all other errors for success.
+ * A list that can't be written because there is no memory, or because a
+ * hypervisor below refuses, ends as H_NOT_ENOUGH_RESOURCES: Linux as a guest
+ * gives its mapping up at this value, and takes all other errors for success.
  *
- * Most hypercalls are over before that, for they change what there is memory for
- * and nobody else is at: book3s_64_vio_template.h.
+ * Most hypercalls end before that: all memory is there, and no other thread works
+ * on the same entries. See book3s_64_vio_template.h.
  *
  * Entries of hardware tables change along with the guest's under locks that
  * cover blocks of the guest's entries: book3s_64_vio_table.c. Which hardware
@@ -295,8 +296,9 @@ out:
  * Return: H_SUCCESS; or with nothing changed: H_PARAMETER if @ioba is not that of
  *	   a page in the table, H_NOT_ENOUGH_RESOURCES without memory, H_TOO_HARD
  *	   for user space: no such LIOBN, or not memory of the guest that is
- *	   registered. H_NOT_ENOUGH_RESOURCES with the entry unmapped if KVM runs
- *	   in a partition whose hypervisor refuses.
+ *	   registered. If KVM runs in a partition whose hypervisor refuses:
+ *	   H_NOT_ENOUGH_RESOURCES with the entry unmapped; H_HARDWARE, if the
+ *	   entry was to be unmapped, and is not.
  */
 long kvmppc_h_put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 		      unsigned long ioba, unsigned long tce)
@@ -480,7 +482,7 @@ EXPORT_SYMBOL_GPL(kvmppc_h_stuff_tce);
  *
  * Context: May sleep.
  * Return: H_SUCCESS; H_PARAMETER if @ioba is not that of a page in the table;
- *	   H_TOO_HARD for user space, for there is no such LIOBN.
+ *	   H_TOO_HARD for user space, if there is no such LIOBN.
  */
 long kvmppc_h_get_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 		      unsigned long ioba)

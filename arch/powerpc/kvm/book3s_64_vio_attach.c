@@ -330,7 +330,12 @@ void kvmppc_liobn_detach_all(struct kvmppc_liobn *l)
 	/* For hypercalls, and for liobn_table_closed(). */
 	kvmppc_liobn_synchronize(l->kvm);
 	list_for_each_entry_safe(a, next, &gone, next) {
-		tce_unmap(a->tbl, a->entry, a->nr);
+		/*
+		 * Takes no memory, because it begins where a chunk does. A
+		 * window that is closed meanwhile is unmapped by that. What a
+		 * hypervisor does not clear stays pinned.
+		 */
+		tce_unmap_uninterruptible(a->tbl, a->entry, a->nr);
 		list_del(&a->next);
 		put_attachment(a);
 	}

@@ -3,9 +3,9 @@
  * Hypercalls that change the TCEs of a LIOBN, in real mode on POWER8.
  *
  * A hypercall that is finished here does not leave the guest's context, which
- * is most of what it costs. What can't be finished is left as it was, and
- * returned as H_TOO_HARD: then virtual mode does it, in book3s_64_vio.c, from
- * where both are told as one story.
+ * is most of what it costs. One that can't be finished changes nothing and
+ * returns H_TOO_HARD. Then virtual mode does it: book3s_64_vio.c, where the
+ * first comment is about both.
  *
  * The rules of real mode, for this file and all that it calls:
  *

@@ -74,6 +74,8 @@ bool tce_user_del(struct iommu_table *tbl, struct tce_user *user);
 int tce_map(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 	    unsigned long ua, unsigned long perm);
 int tce_unmap(struct iommu_table *tbl, unsigned long entry, unsigned long nr);
+int tce_unmap_uninterruptible(struct iommu_table *tbl, unsigned long entry,
+			      unsigned long nr);
 
 int tce_stash_add(struct tce_stash *stash, unsigned long nr);
 void tce_stash_empty(struct tce_stash *stash);

@@ -194,6 +194,20 @@ int tce_map(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 }
 EXPORT_SYMBOL_GPL(tce_map);
 
+static int unmap(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
+		 unsigned int flags)
+{
+	int ret = -EINVAL;
+
+	if (range_is_valid(tbl, entry, nr)) {
+		guard(tce_check)();
+		ret = tbl->it_owner->ops->unmap(tbl, entry, nr, flags);
+	}
+	trace_spapr_tce_unmap(tbl, entry, nr, 0, 0, ret);
+
+	return ret;
+}
+
 /**
  * tce_unmap - unmap entries, whether mapped or not
  * @tbl: the table, owned
@@ -215,17 +229,27 @@ EXPORT_SYMBOL_GPL(tce_map);
  */
 int tce_unmap(struct iommu_table *tbl, unsigned long entry, unsigned long nr)
 {
-	int ret = -EINVAL;
-
-	if (range_is_valid(tbl, entry, nr)) {
-		guard(tce_check)();
-		ret = tbl->it_owner->ops->unmap(tbl, entry, nr);
-	}
-	trace_spapr_tce_unmap(tbl, entry, nr, 0, 0, ret);
-
-	return ret;
+	return unmap(tbl, entry, nr, 0);
 }
 EXPORT_SYMBOL_GPL(tce_unmap);
+
+/**
+ * tce_unmap_uninterruptible - tce_unmap() that no signal ends
+ * @tbl: the table, owned
+ * @entry: first entry
+ * @nr: how many entries
+ *
+ * For those that let go of a table, and have nobody to report an error to.
+ *
+ * Context: May sleep. Waits for earlier operations over the same entries.
+ * Return: As tce_unmap(), but never -EINTR.
+ */
+int tce_unmap_uninterruptible(struct iommu_table *tbl, unsigned long entry,
+			      unsigned long nr)
+{
+	return unmap(tbl, entry, nr, TCE_OP_UNINTERRUPTIBLE);
+}
+EXPORT_SYMBOL_GPL(tce_unmap_uninterruptible);
 
 /**
  * tce_owner_close - unmap all, and let nothing be mapped any more

@@ -564,12 +564,21 @@ static void owner_keeps_what_is_not_cleared(struct kunit *test)
 	close_all(test);
 }
 
+/* What another thread does. */
+enum owner_call {
+	UNMAP,
+	UNMAP_UNINTERRUPTIBLE,
+	UNMAP_STASHED,
+	PUT_LIST,
+	CLOSE,
+};
+
 /**
  * struct owner_thread - a call by another thread
  * @tbl: the table
  * @chunk: its first chunk
  * @nr_chunks: how many
- * @close: close the table instead of unmapping these
+ * @call: what it does to these, or to the table
  * @ret: what the call returned
  * @task: the thread, while it waits
  * @done: it has returned
@@ -578,36 +587,86 @@ struct owner_thread {
 	struct iommu_table *tbl;
 	unsigned long chunk;
 	unsigned long nr_chunks;
-	bool close;
+	enum owner_call call;
 	int ret;
 	struct task_struct *task;
 	struct completion done;
 };
 
+/* A list that clears entries on both sides of the chunk's end. */
+static int put_cleared_list(struct owner_thread *o)
+{
+	struct owner_test *t = of_table(o->tbl);
+	const struct tce_list list = {
+		.tbl	= o->tbl,
+		.entry	= (o->chunk + 1) * TCE_CHUNK_ENTRIES - TCE_LIST_MAX / 2,
+		.nr	= TCE_LIST_MAX,
+		.page	= t->list_ua,
+		.ua	= t->list_ua,
+		.tce	= t->list_tce,
+	};
+	struct tce_stash stash = {};
+	int ret;
+
+	memset(t->list_ua, 0, sizeof(t->list_ua));
+	ret = tce_list_count(&list, &stash);
+	if (!ret)
+		ret = tce_list_put(&list, &stash);
+	tce_stash_empty(&stash);
+
+	return ret;
+}
+
+static int unmap_stashed(struct iommu_table *tbl, unsigned long entry,
+			 unsigned long nr)
+{
+	struct tce_stash stash = {};
+	int ret = tce_unmap_stashed(tbl, entry, nr, &stash);
+
+	tce_stash_empty(&stash);
+
+	return ret;
+}
+
 static int owner_thread_fn(void *data)
 {
 	struct owner_thread *o = data;
+	unsigned long entry = o->chunk * TCE_CHUNK_ENTRIES;
+	unsigned long nr = o->nr_chunks * TCE_CHUNK_ENTRIES;
 
 	allow_signal(SIGKILL);
-	if (o->close)
+	switch (o->call) {
+	case UNMAP:
+		o->ret = tce_unmap(o->tbl, entry, nr);
+		break;
+	case UNMAP_UNINTERRUPTIBLE:
+		o->ret = tce_unmap_uninterruptible(o->tbl, entry, nr);
+		break;
+	case UNMAP_STASHED:
+		o->ret = unmap_stashed(o->tbl, entry, nr);
+		break;
+	case PUT_LIST:
+		o->ret = put_cleared_list(o);
+		break;
+	case CLOSE:
 		tce_owner_close(o->tbl);
-	else
-		o->ret = tce_unmap(o->tbl, o->chunk * TCE_CHUNK_ENTRIES,
-				   o->nr_chunks * TCE_CHUNK_ENTRIES);
-	complete(&o->done);
+		break;
+	}
+	complete_all(&o->done);
 
 	return 0;
 }
 
 static void start(struct kunit *test, struct owner_thread *o,
-		  unsigned long chunk, unsigned long nr_chunks, bool close)
+		  unsigned long chunk, unsigned long nr_chunks,
+		  enum owner_call call)
 {
 	struct owner_test *t = test->priv;
 
 	o->tbl = &t->tbl;
 	o->chunk = chunk;
 	o->nr_chunks = nr_chunks;
-	o->close = close;
+	o->call = call;
 	o->ret = 0;
 	init_completion(&o->done);
 	o->task = kthread_run(owner_thread_fn, o, "tce_owner_test");
@@ -628,13 +687,13 @@ static void owner_serves_ranges_in_order(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, tce_owner_take(&t->tbl, current->mm, true));
 	KUNIT_ASSERT_EQ(test, 0, tce_range_begin(&t->tbl, &first, 0,
 						 2 * TCE_CHUNK_ENTRIES, 0));
-	start(test, &second, 1, 2, false);
+	start(test, &second, 1, 2, UNMAP);
 	KUNIT_EXPECT_FALSE(test, has_ended(&second, HZ / 10));
 	/* Overlaps the one that waits only, and has come later. */
-	start(test, &third, 2, 2, false);
+	start(test, &third, 2, 2, UNMAP);
 	KUNIT_EXPECT_FALSE(test, has_ended(&third, HZ / 10));
 
-	start(test, &killed, 0, 2, false);
+	start(test, &killed, 0, 2, UNMAP);
 	KUNIT_EXPECT_FALSE(test, has_ended(&killed, HZ / 10));
 	send_sig(SIGKILL, killed.task, 1);
 	wait_for_completion(&killed.done);
@@ -649,6 +708,51 @@ static void owner_serves_ranges_in_order(struct kunit *test)
 	tce_owner_free(&t->tbl);
 }
 
+/* Map the entries on both sides of the border between the first two chunks. */
+static void map_border(struct kunit *test, unsigned long nr)
+{
+	struct owner_test *t = test->priv;
+	unsigned long half = nr / 2;
+
+	KUNIT_ASSERT_GE(test, (unsigned long)REGION_ENTRIES, half);
+	KUNIT_ASSERT_EQ(test, 0, tce_map(&t->tbl, TCE_CHUNK_ENTRIES - half,
+					 half, t->ua, RW));
+	KUNIT_ASSERT_EQ(test, 0, tce_map(&t->tbl, TCE_CHUNK_ENTRIES, half,
+					 t->ua, RW));
+}
+
+/* The task is killed as it waits; nothing is left of what it had to unmap. */
+static void owner_finishes_though_killed(struct kunit *test)
+{
+	static const enum owner_call calls[] = {
+		UNMAP_UNINTERRUPTIBLE, UNMAP_STASHED, PUT_LIST,
+	};
+	struct owner_test *t = test->priv;
+	struct owner_thread killed;
+	struct tce_range first;
+	unsigned int i;
+
+	register_all(test);
+	KUNIT_ASSERT_EQ(test, 0, tce_owner_take(&t->tbl, current->mm, true));
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
+		map_border(test, REGION_ENTRIES);
+		KUNIT_ASSERT_EQ(test, 0,
+				tce_range_begin(&t->tbl, &first, 0,
+						2 * TCE_CHUNK_ENTRIES, 0));
+		start(test, &killed, 0, 2, calls[i]);
+		KUNIT_EXPECT_FALSE(test, has_ended(&killed, HZ / 10));
+		send_sig(SIGKILL, killed.task, 1);
+		KUNIT_EXPECT_FALSE(test, has_ended(&killed, HZ / 10));
+		tce_range_end(&t->tbl, &first);
+		wait_for_completion(&killed.done);
+		KUNIT_EXPECT_EQ(test, 0, killed.ret);
+		KUNIT_EXPECT_EQ(test, NR_ENTRIES,
+				test_next_used(&t->tbl, 0, NR_ENTRIES));
+		expect_end(test, "unmapping");
+	}
+	close_all(test);
+}
+
 static void owner_closes_before_those_that_wait(struct kunit *test)
 {
 	struct owner_test *t = test->priv;
@@ -658,14 +762,14 @@ static void owner_closes_before_those_that_wait(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, tce_owner_take(&t->tbl, current->mm, true));
 	KUNIT_ASSERT_EQ(test, 0, tce_range_begin(&t->tbl, &first, 0,
 						 2 * TCE_CHUNK_ENTRIES, 0));
-	start(test, &waits, 0, 2, false);
+	start(test, &waits, 0, 2, UNMAP);
 	KUNIT_EXPECT_FALSE(test, has_ended(&waits, HZ / 10));
-	start(test, &closes, 0, 0, true);
+	start(test, &closes, 0, 0, CLOSE);
 	/* Only the first one is under way, and only that is waited for. */
 	wait_for_completion(&waits.done);
 	KUNIT_EXPECT_EQ(test, -ENXIO, waits.ret);
 	KUNIT_EXPECT_FALSE(test, has_ended(&closes, HZ / 10));
-	start(test, &late, 0, 2, false);
+	start(test, &late, 0, 2, UNMAP);
 	wait_for_completion(&late.done);
 	KUNIT_EXPECT_EQ(test, -ENXIO, late.ret);
 
@@ -713,6 +817,7 @@ static struct kunit_case owner_test_cases[] = {
 	KUNIT_CASE(owner_takes_refused_maps_back),
 	KUNIT_CASE(owner_keeps_what_is_not_cleared),
 	KUNIT_CASE(owner_serves_ranges_in_order),
+	KUNIT_CASE(owner_finishes_though_killed),
 	KUNIT_CASE(owner_closes_before_those_that_wait),
 	KUNIT_CASE(owner_closes_before_users_let_go),
 	{}

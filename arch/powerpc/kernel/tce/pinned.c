@@ -192,12 +192,15 @@ out:
 }
 
 static int pinned_unmap(struct iommu_table *tbl, unsigned long entry,
-			unsigned long nr)
+			unsigned long nr, unsigned int flags)
 {
 	struct tce_owner *owner = tbl->it_owner;
-	int ret;
+	int ret = 0;
 
-	ret = mutex_lock_killable(&owner->pinned_lock);
+	if (flags & TCE_OP_UNINTERRUPTIBLE)
+		mutex_lock(&owner->pinned_lock);
+	else
+		ret = mutex_lock_killable(&owner->pinned_lock);
 	if (ret)
 		return ret;
 

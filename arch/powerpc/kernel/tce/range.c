@@ -12,7 +12,9 @@
  * runs concurrently, the outcome is that of some order one after the other.
  *
  * Ranges are served in order of arrival: one waits for every earlier one that it
- * overlaps, and for no later one. Whoever waits can be killed. Once the table is
+ * overlaps, and for no later one. A task that waits can be killed, but not if it
+ * has begun to change something, or lets go of the table: then it waits until the
+ * earlier ones are done, which are finite work of running tasks. Once the table is
  * closed nobody waits any more, and who runs stops at the next chunk; so closing
  * waits for what a few CPUs do with one chunk each.
  *
@@ -73,13 +75,34 @@ static bool range_has_to_wait(struct tce_owner *owner,
 	return wait;
 }
 
+/* The range's turn has come, or nobody's comes any more. */
+static bool is_over(struct tce_owner *owner, const struct tce_range *range,
+		    unsigned int flags)
+{
+	return is_closed_for(owner, flags) || !range_has_to_wait(owner, range);
+}
+
+/* Wait for earlier ranges; -EINTR if the task was killed. */
+static int wait_for_range(struct tce_owner *owner,
+			  const struct tce_range *range, unsigned int flags)
+{
+	if (flags & (TCE_OP_CLOSE | TCE_OP_UNINTERRUPTIBLE)) {
+		wait_event(owner->range_wait, is_over(owner, range, flags));
+		return 0;
+	}
+
+	return wait_event_killable(owner->range_wait,
+				   is_over(owner, range, flags)) ? -EINTR : 0;
+}
+
 /**
  * tce_range_begin - keep other operations over several chunks off
  * @tbl: the table
  * @range: what to keep; on the stack
  * @entry: first entry of the operation; all lie in the table
  * @nr: how many entries
- * @flags: TCE_OP_CLOSE cannot fail: it waits for the current chunks of others
+ * @flags: TCE_OP_CLOSE cannot fail: it waits for the current chunks of others.
+ *	   With TCE_OP_UNINTERRUPTIBLE there is no -EINTR
  *
  * Context: May sleep. A task has one range of a table at a time.
  * Return: 0, and tce_range_end() has to follow; -ENXIO if the window is being
@@ -89,7 +112,7 @@ int tce_range_begin(struct iommu_table *tbl, struct tce_range *range,
 		    unsigned long entry, unsigned long nr, unsigned int flags)
 {
 	struct tce_owner *owner = tbl->it_owner;
-	int ret = 0;
+	int ret;
 
 	range->first = chunk_of(tbl, entry);
 	range->last = chunk_of(tbl, entry + nr - 1);
@@ -100,18 +123,13 @@ int tce_range_begin(struct iommu_table *tbl, struct tce_range *range,
 	list_add_tail(&range->next, &owner->ranges);
 	spin_unlock(&owner->range_lock);
 
-	if (flags & TCE_OP_CLOSE)
-		wait_event(owner->range_wait, !range_has_to_wait(owner, range));
-	else
-		ret = wait_event_killable(owner->range_wait,
-					  is_closed_for(owner, flags) ||
-					  !range_has_to_wait(owner, range));
-	if (!ret && !is_closed_for(owner, flags))
-		return 0;
+	ret = wait_for_range(owner, range, flags);
+	if (!ret && is_closed_for(owner, flags))
+		ret = -ENXIO;
+	if (ret)
+		tce_range_end(tbl, range);
 
-	tce_range_end(tbl, range);
-
-	return ret ? -EINTR : -ENXIO;
+	return ret;
 }
 
 /**
@@ -578,12 +596,12 @@ static int unmap(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 }
 
 static int registered_unmap(struct iommu_table *tbl, unsigned long entry,
-			    unsigned long nr)
+			    unsigned long nr, unsigned int flags)
 {
 	struct tce_stash stash = {};
 	int ret;
 
-	ret = unmap(tbl, entry, nr, 0, &stash);
+	ret = unmap(tbl, entry, nr, flags, &stash);
 	tce_stash_empty(&stash);
 
 	return ret;
@@ -597,13 +615,15 @@ static int registered_unmap(struct iommu_table *tbl, unsigned long entry,
  * @stash: with an array, or the entries end with their chunk; gets what is left
  *	   over
  *
+ * No signal ends it: a hypercall has begun to change other tables by then.
+ *
  * Context: May sleep. In the checker's gate.
- * Return: 0, or what tce_unmap() returns.
+ * Return: 0, or what tce_unmap_uninterruptible() returns.
  */
 int tce_unmap_stashed(struct iommu_table *tbl, unsigned long entry,
 		      unsigned long nr, struct tce_stash *stash)
 {
-	return unmap(tbl, entry, nr, 0, stash);
+	return unmap(tbl, entry, nr, TCE_OP_UNINTERRUPTIBLE, stash);
 }
 EXPORT_SYMBOL_GPL(tce_unmap_stashed);
 
@@ -806,10 +826,11 @@ static int put_in_chunk(struct tce_op *op, const struct tce_list *list,
  * @list: the list, counted by tce_list_count(); its counts are used up
  * @stash: with the arrays that this has added; gets what is left over
  *
+ * No signal ends it: a hypercall has begun to change other tables by then.
+ *
  * Context: May sleep.
- * Return: 0; -ENXIO if the window is being removed; -EINTR, with nothing changed,
- *	   if the task was killed; -EIO if a hypervisor refused: entries are
- *	   written, as they were, or empty.
+ * Return: 0; -ENXIO if the window is being removed; -EIO if a hypervisor refused:
+ *	   entries are written, as they were, or empty.
  */
 int tce_list_put(const struct tce_list *list, struct tce_stash *stash)
 {
@@ -818,7 +839,8 @@ int tce_list_put(const struct tce_list *list, struct tce_stash *stash)
 	unsigned long i = 0;
 	int ret;
 
-	ret = tce_range_begin(list->tbl, &range, list->entry, list->nr, 0);
+	ret = tce_range_begin(list->tbl, &range, list->entry, list->nr,
+			      TCE_OP_UNINTERRUPTIBLE);
 	if (ret) {
 		tce_list_uncount(list);
 		return ret;

@@ -71,7 +71,8 @@
  * @version: of the container's API: 1 pins pages as it maps, 2 maps registered
  *	     memory
  * @map: as tce_map(), for entries of the table
- * @unmap: as tce_unmap(), for entries of the table
+ * @unmap: as tce_unmap(), for entries of the table, with TCE_OP_UNINTERRUPTIBLE
+ *	   as tce_unmap_uninterruptible()
  * @close: as tce_owner_close()
  */
 struct tce_owner_ops {
@@ -79,7 +80,7 @@ struct tce_owner_ops {
 	int (*map)(struct iommu_table *tbl, unsigned long entry,
 		   unsigned long nr, unsigned long ua, unsigned long perm);
 	int (*unmap)(struct iommu_table *tbl, unsigned long entry,
-		     unsigned long nr);
+		     unsigned long nr, unsigned int flags);
 	void (*close)(struct iommu_table *tbl);
 };
 
@@ -249,6 +250,8 @@ static __always_inline void tce_gather_changed(struct tce_gather *gather,
 #define TCE_OP_REAL_MODE	BIT(1)
 /* tce_grow() was called for all entries: there is nothing to look for. */
 #define TCE_OP_GROWN		BIT(2)
+/* The operation is done even if the task is being killed. */
+#define TCE_OP_UNINTERRUPTIBLE	BIT(3)
 
 /**
  * struct tce_op - an operation, which has one chunk at a time
