@@ -3,8 +3,9 @@
 #
 # Follows the calls of the TCE hypercalls in real mode through their objects,
 # and fails if they can get to a function that is not known to be fit for real
-# mode: one outside of these objects that is not listed here, or an indirect
-# call where none is expected. See arch/powerpc/kvm/book3s_64_vio_hv.c.
+# mode: one outside of these objects that is not listed here, one that can be
+# probed, because it is not in .kprobes.text, or an indirect call where none is
+# expected. See arch/powerpc/kvm/book3s_64_vio_hv.c.
 #
 # Usage: real_mode_check.sh OBJDUMP OBJTREE
 
@@ -79,6 +80,8 @@ function visit(f,	part, n, i, callees, to) {
 		return
 	seen[f] = 1
 	split(f, part, ":")
+	if (section[f] != ".kprobes.text")
+		complain(f "() is in " section[f] ", where it can be probed")
 	if (pointer[f] && !(f in may_point))
 		complain(f "() calls by a pointer")
 	n = split(calls[f], callees)
@@ -106,9 +109,16 @@ $1 == "object" {
 	home[$NF] = object
 	next
 }
+/^Disassembly of section / {
+	text = substr($NF, 1, length($NF) - 1)
+	next
+}
 /^[0-9a-f]+ <.*>:$/ {
 	here = object ":" plain(substr($2, 2, length($2) - 3))
 	known[here] = 1
+	# A part of a function counts as the function.
+	if (!(here in section) || text != ".kprobes.text")
+		section[here] = text
 	next
 }
 /R_PPC64_REL(24|14)/ {
