@@ -288,23 +288,38 @@ static uint64_t table_cost(unsigned int entries_shift, unsigned int page_shift,
 	return bytes;
 }
 
+static int free_window(const struct m_container *box)
+{
+	int num;
+
+	for (num = 0; num < M_WINDOWS && box->window[num]; num++)
+		;
+	return num < M_WINDOWS ? num : -ENOSPC;
+}
+
+/* Bytes of a window's table and view, 0 if there can be none like this. */
+static uint64_t window_cost(const struct model *m, unsigned int shift,
+			    uint64_t size, unsigned int levels,
+			    uint64_t *level_bytes)
+{
+	if (shift > 63 || !(m->machine.pgsizes >> shift & 1) || !levels ||
+	    levels > m->machine.levels || !size || size & (size - 1) ||
+	    size < 1UL << shift)
+		return 0;
+	return table_cost(log2_of(size) - shift, shift, levels, level_bytes);
+}
+
 static int window_new(struct model *m, int c, unsigned int shift,
 		      uint64_t size, unsigned int levels)
 {
 	struct m_container *box = &m->container[c];
 	uint64_t bytes, level_bytes;
+	int num = free_window(box);
 	struct m_window *w;
-	int num;
 
-	for (num = 0; num < M_WINDOWS && box->window[num]; num++)
-		;
-	if (num == M_WINDOWS)
-		return -ENOSPC;
-	if (shift > 63 || !(m->machine.pgsizes >> shift & 1) || !levels ||
-	    levels > m->machine.levels || !size || size & (size - 1) ||
-	    size < 1UL << shift)
-		return -EINVAL;
-	bytes = table_cost(log2_of(size) - shift, shift, levels, &level_bytes);
+	if (num < 0)
+		return num;
+	bytes = window_cost(m, shift, size, levels, &level_bytes);
 	if (!bytes)
 		return -EINVAL;
 	if (!charge(m, div_up(bytes, PAGE)))
@@ -567,8 +582,6 @@ static int region_new(struct model *m, int c, uint64_t ua, uint64_t size)
 
 	if (overlaps(m, ua, size))
 		return -EINVAL;
-	if (!range_is(m, ua, size, M_NO_ACCESS))
-		return -EFAULT;
 	if (!charge(m, size / PAGE))
 		return -ENOMEM;
 	if (!range_is(m, ua, size, M_READ_WRITE)) {
@@ -642,10 +655,16 @@ static int create(struct model *m, int c, unsigned int shift, uint64_t size,
 {
 	bool pending = m->container[c].default_pending;
 	int num, ret = check_v2(m, c);
+	uint64_t level_bytes;
 
 	if (ret)
 		return ret;
 	m->container[c].bound = true;
+	/* What is wrong by itself is refused before anything is charged. */
+	if (!pending && free_window(&m->container[c]) < 0)
+		return -ENOSPC;
+	if (!window_cost(m, shift, size, levels, &level_bytes))
+		return -EINVAL;
 	ret = default_create(m, c);
 	if (ret)
 		return ret;
