@@ -484,6 +484,28 @@ static void owner_kills_before_it_unpins(struct kunit *test)
 	close_all(test);
 }
 
+/*
+ * The window goes to another owner as soon as it is closed: its entries are in
+ * the same place. Without permissions, so that nothing is unpinned.
+ */
+static void owner_leaves_a_closed_window_alone(struct kunit *test)
+{
+	struct owner_test *t = test->priv;
+
+	KUNIT_ASSERT_EQ(test, 0, tce_owner_take(&t->tbl, current->mm, false));
+	KUNIT_ASSERT_EQ(test, 0, tce_map(&t->tbl, 0, 1, t->ua, RW));
+	tce_owner_close(&t->tbl);
+	expect_end(test, "closing");
+
+	t->tce[0] = PAGE_SIZE;
+	KUNIT_EXPECT_EQ(test, -ENXIO, tce_unmap(&t->tbl, 0, 1));
+	KUNIT_EXPECT_EQ(test, -ENXIO, tce_map(&t->tbl, 0, 1, t->ua, RW));
+	KUNIT_EXPECT_EQ(test, PAGE_SIZE, t->tce[0]);
+	t->tce[0] = 0;
+	tce_owner_end_users(&t->tbl);
+	tce_owner_free(&t->tbl);
+}
+
 /* Entries that are not of the step are as they were. */
 static void expect_kept(struct kunit *test, unsigned long entry,
 			unsigned long nr)
@@ -814,6 +836,7 @@ static void owner_closes_before_users_let_go(struct kunit *test)
 static struct kunit_case owner_test_cases[] = {
 	KUNIT_CASE(owner_kills_before_it_uncounts),
 	KUNIT_CASE(owner_kills_before_it_unpins),
+	KUNIT_CASE(owner_leaves_a_closed_window_alone),
 	KUNIT_CASE(owner_takes_refused_maps_back),
 	KUNIT_CASE(owner_keeps_what_is_not_cleared),
 	KUNIT_CASE(owner_serves_ranges_in_order),

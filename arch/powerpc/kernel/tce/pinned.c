@@ -12,6 +12,7 @@
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include <asm/iommu.h>
@@ -147,6 +148,9 @@ static int pin_all(struct iommu_table *tbl, unsigned long nr, unsigned long ua,
 	int ret = 0;
 
 	for (*pinned = 0; *pinned < nr; ++*pinned) {
+		if (!(*pinned % TCE_PINNED_BATCH) &&
+		    fatal_signal_pending(current))
+			return -EINTR;
 		ret = pin(ua + (*pinned << tbl->it_page_shift), perm,
 			  &tces[*pinned]);
 		if (ret)

@@ -3,7 +3,12 @@
  * The first version of the container: ENABLE charges for all of the window,
  * MAP pins, UNMAP unpins. One group, one window.
  */
+#include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "spapr_harness.h"
 
@@ -283,6 +288,78 @@ TEST_F(v1, read_only_memory)
 	ASSERT_EQ(0, spapr_unmap(self->c, 0, SZ_4K));
 	ASSERT_EQ(0, mprotect(self->buf, page_size, PROT_READ));
 	refused(_metadata, self->c, EFAULT, 0, self->buf, SZ_4K);
+}
+
+/* A piece of memory again and again, which takes a while to pin. */
+static char *many_pages(size_t size)
+{
+	char *buf = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
+			 MAP_NORESERVE, -1, 0);
+	int fd = memfd_create("many", MFD_CLOEXEC);
+	size_t at;
+
+	if (fd < 0 || ftruncate(fd, SZ_16M) || buf == MAP_FAILED)
+		return NULL;
+	for (at = 0; at < size; at += SZ_16M) {
+		if (mmap(buf + at, SZ_16M, PROT_READ | PROT_WRITE, MAP_SHARED |
+			 MAP_FIXED | MAP_POPULATE, fd, 0) == MAP_FAILED)
+			return NULL;
+	}
+	close(fd);
+	return buf;
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
+}
+
+struct map_call {
+	int c;
+	const char *ua;
+	size_t size;
+	char stack[16384] __attribute__((aligned(16)));
+};
+
+static int map_call(void *arg)
+{
+	struct map_call *call = arg;
+
+	return spapr_map(call->c, 0, call->ua, call->size) ? 1 : 0;
+}
+
+/* A signal ends MAP long before it has pinned all, and nothing is left. */
+TEST_F(v1, killed_in_map)
+{
+	struct map_call call = { .c = self->c, .size = SZ_1G / 2 };
+	uint64_t whole_us, start_us;
+	struct usage was;
+	pid_t pid;
+
+	call.ua = many_pages(call.size);
+	ASSERT_NE(NULL, call.ua);
+	ASSERT_EQ(0, enable(self->c));
+	/* The first call brings the window and its levels into being */
+	ASSERT_EQ(0, spapr_map(self->c, 0, call.ua, call.size));
+	ASSERT_EQ(0, spapr_unmap(self->c, 0, call.size));
+	start_us = now_us();
+	ASSERT_EQ(0, spapr_map(self->c, 0, call.ua, call.size));
+	whole_us = now_us() - start_us;
+	ASSERT_EQ(0, spapr_unmap(self->c, 0, call.size));
+
+	was = usage_now();
+	pid = clone(map_call, call.stack + sizeof(call.stack),
+		    CLONE_VM | CLONE_FILES | SIGCHLD, &call);
+	ASSERT_LT(0, pid);
+	usleep(whole_us / 8);
+	start_us = now_us();
+	EXPECT_EQ(0, kill(pid, SIGKILL));
+	EXPECT_EQ(pid, waitpid(pid, NULL, 0));
+	EXPECT_GT(whole_us / 4, now_us() - start_us);
+	expect_usage(_metadata, &was);
 }
 
 /* It is closed as it is. */
