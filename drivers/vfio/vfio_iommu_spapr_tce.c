@@ -212,21 +212,6 @@ static int check_mm(struct tce_container *c)
 
 /* Charges; @windows is not held. */
 
-static int charge(struct tce_container *c, unsigned long pages)
-{
-	struct mm_struct *mm = c->mm;
-	int ret;
-
-	ret = mmap_write_lock_killable(mm);
-	if (ret)
-		return ret;
-	ret = __account_locked_vm(mm, pages, true, current,
-				  capable(CAP_IPC_LOCK));
-	mmap_write_unlock(mm);
-
-	return ret;
-}
-
 static void uncharge(struct tce_container *c, unsigned long pages)
 {
 	if (pages)
@@ -238,7 +223,7 @@ static int charge_more(struct tce_container *c, struct tce_charge *ch)
 {
 	int ret;
 
-	ret = charge(c, ch->want - ch->have);
+	ret = mm_iommu_charge(c->mm, ch->want - ch->have);
 	if (!ret)
 		ch->have = ch->want;
 

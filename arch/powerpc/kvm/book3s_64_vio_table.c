@@ -26,6 +26,7 @@
 #include <linux/slab.h>
 
 #include <asm/kvm_ppc.h>
+#include <asm/mm_iommu.h>
 
 #include "book3s_64_vio.h"
 
@@ -406,7 +407,7 @@ int kvm_vm_ioctl_create_spapr_tce(struct kvm *kvm,
 	if (!create_args_are_valid(args))
 		return -EINVAL;
 
-	ret = account_locked_vm(kvm->mm, table_cost(args->size), true);
+	ret = mm_iommu_charge(kvm->mm, table_cost(args->size));
 	if (ret)
 		return ret;
 

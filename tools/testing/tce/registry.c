@@ -18,6 +18,7 @@
 #include <asm/mm_iommu.h>
 #include <asm/reg.h>
 
+#include "../../../arch/powerpc/mm/book3s64/mm_iommu_private.h"
 #include "fuzz.h"
 
 #define NR_FRAMES	(1UL << 18)
@@ -65,10 +66,25 @@ static const struct page *last_pinned;
 
 /* The world that registered memory is in */
 
-void mmap_read_lock(struct mm_struct *mm)
+/* Waits that a signal ends, if there is one. */
+int mmap_read_lock_killable(struct mm_struct *mm)
 {
-	require(!mmap_lock_held);
+	require(!mmap_lock_held && !mm->context.mm_iommu->lock.locked);
+	if (kill_in == 1)
+		return -EINTR;
 	mmap_lock_held = true;
+
+	return 0;
+}
+
+int mmap_write_lock_killable(struct mm_struct *mm)
+{
+	return mmap_read_lock_killable(mm);
+}
+
+void mmap_write_unlock(struct mm_struct *mm)
+{
+	mmap_read_unlock(mm);
 }
 
 void mmap_read_unlock(struct mm_struct *mm)
@@ -112,6 +128,14 @@ int account_locked_vm(struct mm_struct *mm, unsigned long pages, bool inc)
 	return 0;
 }
 
+int __account_locked_vm(struct mm_struct *mm, unsigned long pages, bool inc,
+			void *task, bool bypass_rlim)
+{
+	require(mmap_lock_held && !bypass_rlim);
+
+	return account_locked_vm(mm, pages, inc);
+}
+
 bool fatal_signal_pending(void *task)
 {
 	asked = true;
@@ -131,10 +155,19 @@ bool mod_delayed_work(void *wq, struct delayed_work *dwork, unsigned long delay)
 	bool was_pending = dwork->pending;
 
 	require(!in_real_mode && (!queued || queued == dwork));
+	/* Or it could be put off for ever. */
+	require(!was_pending || delay < dwork->delay);
+	dwork->delay = delay;
 	dwork->pending = true;
 	queued = dwork;
 
 	return was_pending;
+}
+
+bool queue_delayed_work(void *wq, struct delayed_work *dwork,
+			unsigned long delay)
+{
+	return !dwork->pending && !mod_delayed_work(wq, dwork, delay);
 }
 
 struct page *pfn_to_page(unsigned long pfn)
@@ -200,13 +233,21 @@ void unpin_user_page_range_dirty_lock(struct page *page, unsigned long nr_pages,
 
 /* The model */
 
-static void check_charge(void)
+static unsigned long model_charge(void)
 {
 	unsigned long sum = 0;
 	unsigned int i;
 
 	for (i = 0; i < NR_REGIONS; i++)
 		sum += model[i].region ? model[i].nr : 0;
+
+	return sum;
+}
+
+static void check_charge(void)
+{
+	unsigned long sum = model_charge();
+
 	require(charged == sum);
 	require(pinned == sum);
 	require(dirtied == to_be_dirtied);
@@ -309,10 +350,10 @@ static bool is_right(int ret, unsigned long first, unsigned long nr,
 		return ret == -EINVAL;
 	if (model_overlaps(first, nr))
 		return ret == -EINVAL;
-	if (nr > limit - charged)
-		return ret == -ENOMEM;
 	if (ret == -EINTR)
 		return kill_in == 1;
+	if (nr > limit - charged)
+		return ret == -ENOMEM;
 	if (!model_accessible(first, nr, NO_VMA))
 		return ret == -EFAULT;
 	if (failed)
@@ -456,6 +497,27 @@ static void do_reap(void)
 {
 	mm_iommu_reap(&mm);
 	model_reap();
+	check_charge();
+}
+
+/* Only what nobody uses any more is in the way of nobody. */
+static void do_charge(unsigned long pages)
+{
+	int ret = mm_iommu_charge(&mm, pages);
+
+	if (ret == -EINTR) {
+		require(kill_in == 1);
+		kill_in = 0;
+	} else if (ret) {
+		require(ret == -ENOMEM);
+		model_reap();
+		require(pages > limit - charged);
+	} else {
+		charged -= pages;
+		/* Whether that was given up is seen by what is charged. */
+		if (charged < model_charge())
+			model_reap();
+	}
 	check_charge();
 }
 
@@ -664,7 +726,10 @@ static void one_step(struct input *in)
 			world.fail_in = what % 16;
 		return;
 	case 6:
-		what = take(in, 1) % 4;
+		what = take(in, 1);
+		if (what & 0x80)
+			return do_charge(limit - charged + (what & 15));
+		what %= 4;
 		if (what & 2)
 			real_mode = what & 1;
 		return what ? do_work() : do_reap();

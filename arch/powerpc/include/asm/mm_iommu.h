@@ -105,6 +105,7 @@ int mm_iommu_register(struct mm_iommu *registry, unsigned long ua,
 int mm_iommu_unregister(struct mm_iommu_region *region);
 void mm_iommu_let_go(struct mm_iommu_region *region);
 void mm_iommu_reap(struct mm_struct *mm);
+int mm_iommu_charge(struct mm_struct *mm, unsigned long pages);
 void mm_iommu_dropped(struct mm_iommu *registry, s64 entries);
 struct mm_iommu_region *mm_iommu_find(const struct mm_iommu *registry,
 				      unsigned long ua);

@@ -30,9 +30,13 @@
  * whatever the process does to its mappings.
  */
 
+#define pr_fmt(fmt) "mm_iommu: " fmt
+
+#include <linux/capability.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/printk.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -58,6 +62,9 @@
 #define PIN_PAGES	512UL
 #define UNPIN_PAGES	512UL
 #define LOOK_MAPPINGS	256U
+
+/* Idle regions that are looked at before others get the registry's lock. */
+#define REAP_REGIONS	256UL
 
 /* Regions of so many pages are pinned by way of the stack. */
 #define FEW_PAGES	32UL
@@ -271,7 +278,8 @@ static int range_is_mapped(struct mm_struct *mm, unsigned long start,
 	unsigned int left;
 
 	while (addr < end) {
-		mmap_read_lock(mm);
+		if (mmap_read_lock_killable(mm))
+			return -EINTR;
 		for (left = LOOK_MAPPINGS; addr < end && left; left--) {
 			vma = find_vma(mm, addr);
 			if (!vma || vma->vm_start > addr)
@@ -572,6 +580,43 @@ static int region_pin(struct mm_iommu_region *region)
 	return ret;
 }
 
+static int charge(struct mm_struct *mm, unsigned long pages)
+{
+	int ret;
+
+	if (mmap_write_lock_killable(mm))
+		return -EINTR;
+
+	ret = __account_locked_vm(mm, pages, true, current,
+				  capable(CAP_IPC_LOCK));
+	mmap_write_unlock(mm);
+
+	return ret;
+}
+
+/**
+ * mm_iommu_charge - charge pages to locked_vm
+ * @mm: current->mm; account_locked_vm() gives them back
+ * @pages: pages of PAGE_SIZE
+ *
+ * Idle regions that nobody maps any more are given up if it takes that.
+ *
+ * Context: May sleep; takes mmap_lock, and the registry's lock.
+ * Return: 0, or -ENOMEM: over the limit of locked memory; -EINTR: killed.
+ */
+int mm_iommu_charge(struct mm_struct *mm, unsigned long pages)
+{
+	int ret = charge(mm, pages);
+
+	if (ret != -ENOMEM)
+		return ret;
+
+	mm_iommu_reap(mm);
+
+	return charge(mm, pages);
+}
+EXPORT_SYMBOL_GPL(mm_iommu_charge);
+
 /* A whole region, pinned and charged, that nobody can find yet. */
 static struct mm_iommu_region *region_create(struct mm_iommu *registry,
 					     unsigned long ua,
@@ -580,7 +625,7 @@ static struct mm_iommu_region *region_create(struct mm_iommu *registry,
 	struct mm_iommu_region *region;
 	int ret;
 
-	ret = account_locked_vm(registry->mm, nr_pages, true);
+	ret = mm_iommu_charge(registry->mm, nr_pages);
 	if (ret)
 		return ERR_PTR(ret);
 
@@ -647,27 +692,86 @@ static bool try_give_up(struct mm_iommu_region *region, struct list_head *gone)
 		return false;
 
 	mm_iommu_index_remove(&region->registry->index, region->ua);
+	if (!region->refs)
+		region->registry->nr_idle--;
 	list_move(&region->idle, gone);
 
 	return true;
 }
 
-static void reap_locked(struct mm_iommu *registry, struct list_head *gone)
+/*
+ * Look at up to REAP_REGIONS idle regions, from the front of the list on; what
+ * stays goes to its end.
+ */
+static void reap_some(struct mm_iommu *registry, unsigned long nr,
+		      struct list_head *gone)
 {
-	struct mm_iommu_region *region, *next;
+	struct mm_iommu_region *region;
 
-	/* Before the counts are looked at: who changes one then sets it anew. */
-	WRITE_ONCE(registry->unused, false);
-	list_for_each_entry_safe(region, next, &registry->idle, idle)
-		try_give_up(region, gone);
+	for (; nr && registry->nr_idle; nr--) {
+		region = list_first_entry(&registry->idle,
+					  struct mm_iommu_region, idle);
+		if (!try_give_up(region, gone))
+			list_move_tail(&region->idle, &registry->idle);
+	}
 }
 
-/* Have reap_work() run; the caller keeps the mm. */
-static void reap_in(struct mm_iommu *registry, unsigned long jiffies)
+/*
+ * Give up all that was unused when this began. In parts, so that nobody waits
+ * long for the lock. Others may reap meanwhile: all take from the front, so each
+ * region is looked at by the time that as many as there were have been.
+ */
+static void reap(struct mm_iommu *registry)
 {
+	unsigned long left, nr;
+	int dropped;
+
+	/*
+	 * Before the counts are looked at; pairs with mm_iommu_dropped(). A
+	 * cmpxchg that fails orders nothing.
+	 *
+	 * uncounts the last entry          dropped = registry->dropped
+	 * smp_mb()                         smp_mb()
+	 * registry->dropped++              looks at the count
+	 *
+	 * Either the count is seen, or registry->reaped differs afterwards.
+	 */
+	dropped = atomic_read(&registry->dropped);
+	smp_mb();
+
+	mutex_lock(&registry->lock);
+	for (left = registry->nr_idle; left; left -= nr) {
+		LIST_HEAD(gone);
+
+		nr = min(left, REAP_REGIONS);
+		reap_some(registry, nr, &gone);
+		mutex_unlock(&registry->lock);
+		destroy_all(&gone);
+		cond_resched();
+		mutex_lock(&registry->lock);
+	}
+	/* Only now, so that nobody passes by until all are looked at. */
+	WRITE_ONCE(registry->reaped, dropped);
+	mutex_unlock(&registry->lock);
+}
+
+/*
+ * Have reap_work() run; the caller keeps the mm. What is queued stays as it is,
+ * unless it is to be soon.
+ */
+static void reap_in(struct mm_iommu *registry, unsigned long jiffies, bool soon)
+{
+	bool was_queued;
+
 	mmgrab(registry->mm);
+	if (soon)
+		was_queued = mod_delayed_work(system_unbound_wq,
+					      &registry->reap, jiffies);
+	else
+		was_queued = !queue_delayed_work(system_unbound_wq,
+						 &registry->reap, jiffies);
 	/* If it was queued already, it has a reference. */
-	if (mod_delayed_work(system_unbound_wq, &registry->reap, jiffies))
+	if (was_queued)
 		mmdrop(registry->mm);
 }
 
@@ -675,11 +779,15 @@ static void reap_in(struct mm_iommu *registry, unsigned long jiffies)
  * mm_iommu_reap_soon - give up what nobody registers or maps any more
  * @registry: the registry; the caller keeps its mm
  *
+ * What is to be soon already is not put off: a guest that maps and unmaps all the
+ * time does not keep idle regions.
+ *
  * Context: Any but real mode.
  */
 void mm_iommu_reap_soon(struct mm_iommu *registry)
 {
-	reap_in(registry, REAP_DELAY);
+	if (!xchg(&registry->soon, true))
+		reap_in(registry, REAP_DELAY, true);
 }
 
 /* Real mode uncounts without telling, so look again. */
@@ -687,7 +795,7 @@ static void reap_while_idle(struct mm_iommu *registry)
 {
 	if (IS_ENABLED(CONFIG_SPAPR_TCE_REAL_MODE) &&
 	    !cpu_has_feature(CPU_FTR_ARCH_300) && !list_empty(&registry->idle))
-		reap_in(registry, REAP_INTERVAL);
+		reap_in(registry, REAP_INTERVAL, false);
 }
 
 static void reap_work(struct work_struct *work)
@@ -695,13 +803,13 @@ static void reap_work(struct work_struct *work)
 	struct mm_iommu *registry = container_of(to_delayed_work(work),
 						 struct mm_iommu, reap);
 	struct mm_struct *mm = registry->mm;
-	LIST_HEAD(gone);
 
+	/* Before the counts are looked at: who changes one then queues anew. */
+	xchg(&registry->soon, false);
+	reap(registry);
 	mutex_lock(&registry->lock);
-	reap_locked(registry, &gone);
 	reap_while_idle(registry);
 	mutex_unlock(&registry->lock);
-	destroy_all(&gone);
 	mmdrop(mm);
 }
 
@@ -801,6 +909,7 @@ static int get_registered(struct mm_iommu *registry, const struct pinning *range
 
 	if (!region->refs++) {
 		list_del_init(&region->idle);
+		registry->nr_idle--;
 		atomic64_sub(MM_IOMMU_IDLE, &region->entries);
 	}
 	*pregion = region;
@@ -829,19 +938,18 @@ static int register_range(struct mm_iommu *registry,
 			  struct mm_iommu_region **pregion)
 {
 	struct mm_iommu_region *region;
-	LIST_HEAD(gone);
 	int ret;
+
+	/* What nobody wants any more must not be found with its old pages. */
+	mm_iommu_reap(registry->mm);
 
 	ret = mutex_lock_killable(&registry->lock);
 	if (ret)
 		return ret;
 
-	/* What nobody wants any more must not be found with its old pages. */
 	*pregion = NULL;
-	reap_locked(registry, &gone);
 	ret = get_registered(registry, range, pregion);
 	mutex_unlock(&registry->lock);
-	destroy_all(&gone);
 	if (ret || *pregion)
 		return ret;
 
@@ -953,7 +1061,8 @@ void mm_iommu_let_go(struct mm_iommu_region *region)
 
 	mutex_lock(&registry->lock);
 	if (!--region->refs) {
-		list_add(&region->idle, &registry->idle);
+		list_add_tail(&region->idle, &registry->idle);
+		registry->nr_idle++;
 		/*
 		 * Either this finds no entry left, or mm_iommu_drop() of the
 		 * last one finds the flag.
@@ -981,22 +1090,20 @@ EXPORT_SYMBOL_GPL(mm_iommu_let_go);
 void mm_iommu_reap(struct mm_struct *mm)
 {
 	struct mm_iommu *registry = READ_ONCE(mm->context.mm_iommu);
-	LIST_HEAD(gone);
 
-	if (!registry || !READ_ONCE(registry->unused))
-		return;
-
-	mutex_lock(&registry->lock);
-	reap_locked(registry, &gone);
-	mutex_unlock(&registry->lock);
-	destroy_all(&gone);
+	if (registry &&
+	    atomic_read(&registry->dropped) != READ_ONCE(registry->reaped))
+		reap(registry);
 }
 EXPORT_SYMBOL_GPL(mm_iommu_reap);
 
 /**
  * mm_iommu_destroy - free the registry of an mm that is being freed
  * @mm: the mm; no container has it any more, so nothing is registered, and no
- *	owner of a table, so no region idles
+ *	owner of a table
+ *
+ * A region idles even so if a hypervisor refused to clear its entries. A device
+ * may reach it, so its memory stays pinned for ever; nobody finds it any more.
  *
  * Context: Any.
  */
@@ -1007,7 +1114,9 @@ void mm_iommu_destroy(struct mm_struct *mm)
 	if (!registry)
 		return;
 
-	WARN_ON_ONCE(!list_empty(&registry->idle));
+	if (!list_empty(&registry->idle))
+		pr_warn_ratelimited("%lu regions stay pinned: entries were not cleared\n",
+				    registry->nr_idle);
 	unlist_registry(registry);
 	mm_iommu_index_destroy(&registry->index);
 	kfree(registry);

@@ -5,6 +5,7 @@
 #ifndef _MM_IOMMU_PRIVATE_H
 #define _MM_IOMMU_PRIVATE_H
 
+#include <linux/atomic.h>
 #include <linux/list.h>
 #include <linux/minmax.h>
 #include <linux/mutex.h>
@@ -21,10 +22,14 @@
  * struct mm_iommu - the registered memory of one mm
  * @mm: the mm; it owns this structure
  * @lock: serialises everything but pinning, lookups and counts. Held for short:
- *	  memory is pinned and unpinned without it. Nests outside mmap_lock
+ *	  memory is pinned, unpinned and charged without it. mmap_lock is not
+ *	  taken in it
  * @index: the regions by userspace address
  * @idle: regions without a reference that still have entries
- * @unused: one of @idle may have no entries any more
+ * @nr_idle: how many
+ * @dropped: how often the last entry of one of @idle was uncounted
+ * @reaped: @dropped before all of @idle were looked at
+ * @soon: @reap is queued, to run soon
  * @reap: gives these up; keeps the struct of the mm while it is queued
  * @pinning_lock: the list @pinning
  * @pinning: ranges that are being registered, in the order of their calls
@@ -36,7 +41,10 @@ struct mm_iommu {
 	struct mutex lock; /* all but pinning, lookups and counts */
 	struct mm_iommu_index index;
 	struct list_head idle;
-	bool unused;
+	unsigned long nr_idle;
+	atomic_t dropped;
+	int reaped;
+	bool soon;
 	struct delayed_work reap;
 	spinlock_t pinning_lock; /* @pinning */
 	struct list_head pinning;

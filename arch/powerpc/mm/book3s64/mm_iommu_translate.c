@@ -65,12 +65,9 @@ void mm_iommu_dropped(struct mm_iommu *registry, s64 entries)
 	if (entries != MM_IOMMU_IDLE)
 		return;
 
-	/*
-	 * The count before the flag, with the atomic64_cmpxchg() that follows
-	 * where reap_locked() clears it.
-	 */
+	/* The count before @dropped, and both before @soon; pairs with reap(). */
 	smp_mb();
-	WRITE_ONCE(registry->unused, true);
+	atomic_inc(&registry->dropped);
 	if (mfmsr() & MSR_DR)
 		mm_iommu_reap_soon(registry);
 }

@@ -18,6 +18,9 @@ typedef struct {
 #define __fuzz_set(v, i) \
 	__atomic_store_n(&(v)->counter, (i), __ATOMIC_SEQ_CST)
 
+#define atomic_inc(v)		((void)__fuzz_add(v, 1))
+#define atomic_read(v)		__fuzz_read(v)
+
 #define atomic_long_inc(v)	((void)__fuzz_add(v, 1))
 #define atomic_long_dec(v)	((void)__fuzz_add(v, -1))
 #define atomic_long_add(i, v)	((void)__fuzz_add(v, i))
@@ -30,6 +33,8 @@ typedef struct {
 #define atomic64_add(i, v)	((void)__fuzz_add(v, i))
 #define atomic64_sub(i, v)	((void)__fuzz_add(v, -(s64)(i)))
 #define atomic64_sub_return_release(i, v)	__fuzz_add(v, -(s64)(i))
+
+#define xchg(ptr, new)	__atomic_exchange_n((ptr), (new), __ATOMIC_SEQ_CST)
 
 #define cmpxchg(ptr, old, new)					\
 ({								\

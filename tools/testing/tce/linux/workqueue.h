@@ -18,6 +18,7 @@ struct work_struct {
 struct delayed_work {
 	struct work_struct work;
 	bool pending;
+	unsigned long delay;
 };
 
 #define system_unbound_wq	NULL
@@ -30,6 +31,8 @@ static inline struct delayed_work *to_delayed_work(struct work_struct *work)
 	return container_of(work, struct delayed_work, work);
 }
 
+bool queue_delayed_work(void *wq, struct delayed_work *dwork,
+			unsigned long delay);
 bool mod_delayed_work(void *wq, struct delayed_work *dwork,
 		      unsigned long delay);
 
