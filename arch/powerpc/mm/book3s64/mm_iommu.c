@@ -737,7 +737,7 @@ static void reap(struct mm_iommu *registry)
 	 * Either the count is seen, or registry->reaped differs afterwards.
 	 */
 	dropped = atomic_read(&registry->dropped);
-	smp_mb();
+	smp_mb(); /* pairs with mm_iommu_dropped() */
 
 	mutex_lock(&registry->lock);
 	for (left = registry->nr_idle; left; left -= nr) {
