@@ -199,14 +199,15 @@ static int pinned_unmap(struct iommu_table *tbl, unsigned long entry,
 			unsigned long nr, unsigned int flags)
 {
 	struct tce_owner *owner = tbl->it_owner;
-	int ret = 0;
+	int ret;
 
-	if (flags & TCE_OP_UNINTERRUPTIBLE)
+	if (flags & TCE_OP_UNINTERRUPTIBLE) {
 		mutex_lock(&owner->pinned_lock);
-	else
+	} else {
 		ret = mutex_lock_killable(&owner->pinned_lock);
-	if (ret)
-		return ret;
+		if (ret)
+			return ret;
+	}
 
 	/* A hypervisor's table goes with the window; its number comes back. */
 	ret = owner->closed ? -ENXIO : unmap_all(tbl, entry, nr);
