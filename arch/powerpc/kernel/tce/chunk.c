@@ -66,16 +66,17 @@ static __always_inline int begin(struct tce_op *op, unsigned long entry)
 		return -EBUSY;
 
 	/*
-	 * Closing a table sets @closed, then locks and unmaps every chunk that
-	 * has a word. If it finds this one, its lock orders both. If it does
-	 * not, because the node with the word is new, the chunk is empty, and
+	 * Closing a table sets @closed, then locks and unmaps every chunk whose
+	 * word is not 0. If that of this one is not, the lock orders both. If the
+	 * chunk is empty, and
 	 *
 	 *   mapper                          tce_owner_close()
-	 *   install the node                closed = true
+	 *   lock the word                   closed = true
 	 *   smp_mb()                        smp_mb()
-	 *   look at closed                  look for nodes
+	 *   look at closed                  look for nodes and words
 	 *
-	 * one of the two sees what the other has written, whoever installed it.
+	 * one of the two sees what the other has written, whoever installed the
+	 * node that the word is in: that came before the lock.
 	 */
 	if (!op->state)
 		smp_mb(); /* see above */

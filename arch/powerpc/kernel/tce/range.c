@@ -532,16 +532,6 @@ static int unmap_in_chunk(struct tce_op *op, unsigned long entry,
 	}
 }
 
-/* While closing, empty chunks are met as well: see begin() in chunk.c. */
-static unsigned long next_to_unmap(struct tce_op *op, unsigned long chunk,
-				   unsigned long last)
-{
-	if (op->flags & TCE_OP_CLOSE)
-		return tce_view_skip(&op->owner->view, chunk);
-
-	return tce_view_next_used(&op->owner->view, chunk, last);
-}
-
 /* Unmap entries, which may be in several chunks. Goes on after an -EIO. */
 static int unmap_chunks(struct tce_op *op, unsigned long entry,
 			unsigned long nr)
@@ -549,13 +539,15 @@ static int unmap_chunks(struct tce_op *op, unsigned long entry,
 	struct iommu_table *tbl = op->tbl;
 	unsigned long last_chunk = chunk_of(tbl, entry + nr - 1);
 	unsigned long chunk = chunk_of(tbl, entry), end = entry + nr;
+	struct tce_view *view = &op->owner->view;
 	int ret = 0, err;
 
 	if (chunk == last_chunk)
 		return unmap_in_chunk(op, entry, nr);
 
-	for (chunk = next_to_unmap(op, chunk, last_chunk); chunk <= last_chunk;
-	     chunk = next_to_unmap(op, chunk + 1, last_chunk)) {
+	for (chunk = tce_view_next_used(view, chunk, last_chunk);
+	     chunk <= last_chunk;
+	     chunk = tce_view_next_used(view, chunk + 1, last_chunk)) {
 		unsigned long first = max(entry, chunk_start(tbl, chunk));
 
 		err = unmap_in_chunk(op, first,
