@@ -48,6 +48,7 @@ static struct iommu_table_ops check_test_ops = {
 	.get		= pnv_tce_get,
 	.grow		= pnv_tce_grow,
 	.set_runs	= pnv_tce_set_runs,
+	.set_list	= pnv_tce_set_list,
 	.clear_run	= pnv_tce_clear_run,
 	.is_grown	= pnv_tce_is_grown,
 	.next_used	= pnv_tce_next_used,
