@@ -64,3 +64,49 @@
 
 @@ @@
 - static struct iommu_table_group_ops pnv_pci_ioda2_ops = { ... };
+
+// What the old pci-ioda-tce.c had, and what pci-ioda-tce.h has now.
+@@ type T; @@
+- T pnv_tce_build(...);
+
+@@ type T; @@
+- T pnv_tce_free(...);
+
+@@ type T; @@
+- T pnv_tce_xchg(...);
+
+@@ type T; @@
+- T pnv_tce_useraddrptr(...);
+
+@@ type T; @@
+- T pnv_tce_get(...);
+
+@@ type T; @@
+- T pnv_tce_grow(...);
+
+@@ type T; @@
+- T pnv_tce_is_grown(...);
+
+@@ type T; @@
+- T pnv_tce_set_runs(...);
+
+@@ type T; @@
+- T pnv_tce_set_list(...);
+
+@@ type T; @@
+- T pnv_tce_clear_range(...);
+
+@@ type T; @@
+- T pnv_pci_ioda2_table_alloc_pages(...);
+
+@@ type T; @@
+- T pnv_pci_ioda2_table_free_pages(...);
+
+@@ type T; @@
+- T pnv_pci_link_table_and_group(...);
+
+@@ type T; @@
+- T pnv_pci_unlink_table_and_group(...);
+
+@@ type T; @@
+- T pnv_pci_setup_iommu_table(...);

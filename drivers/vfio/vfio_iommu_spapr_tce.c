@@ -23,9 +23,9 @@
  * MAP pins a page for each entry, so what it pins can be more, by the ratio of
  * the kernel's page to the window's.
  *
- * A process finds a window at bus address 0 with 4 KiB pages, without asking for
- * one. It is created when something is first mapped or created, so a process
- * that removes it at once, as QEMU does, never pays for it.
+ * A process finds a window at bus address 0 with 4 KiB pages, without asking
+ * for one. It is created when something is first mapped or created, so a
+ * process that removes it at once, as QEMU does, never pays for it.
  *
  * Locks, in this order:
  *   windows    guards the windows, the groups and what is enabled
@@ -38,11 +38,12 @@
  * process, or a device:
  *   - entries change without it, in a window that is held by a reference. A
  *     window that is removed meanwhile refuses what comes (-ENXIO)
- *   - EEH works without it, on groups that are held by a reference
+ *   - EEH works without it, on groups that are held by a reference; PCI's lock
+ *     against removals, under which it works, comes before @windows
  *   - windows are unmapped with @windows held, which is bounded, but LIOBNs of
  *     KVM let go of them afterwards, because they wait for hypercalls
- *   - locked_vm is charged before, and given back after, because mmap_lock may be
- *     held for long
+ *   - locked_vm is charged before, and given back after, because mmap_lock may
+ *     be held for long
  *   - what may fault in user memory is done before or after
  * With @windows held, firmware is called (its time is bounded), and memory is
  * allocated. @memory is held while pages are pinned, but nobody else takes it.
@@ -52,10 +53,10 @@
  *
  * The platform takes a group's data away (iommudata is NULL then) with the PE,
  * which goes with the last device in it. That is later than detach_group(): a
- * device that goes is unbound from vfio-pci first, and the last device of a group
- * to be unbound takes the group from its container before its unbinding ends
- * (vfio_device_remove_group()). So a group in the list has its data; places that
- * look at it take NULL for a group that is gone all the same.
+ * device that goes is unbound from vfio-pci first, and the last device of a
+ * group to be unbound takes the group from its container before its unbinding
+ * ends (vfio_device_remove_group()). So a group in the list has its data; places
+ * that look at it take NULL for a group that is gone all the same.
  */
 
 #include <linux/err.h>
@@ -324,7 +325,7 @@ static bool page_shift_is_supported(const struct iommu_table_group *table_group,
 	       (table_group->pgsizes & (1ULL << page_shift));
 }
 
-/* What a window is charged, in pages of the kernel; 0 if there can't be one. */
+/* The charge of a window, in pages of the kernel; 0 if there can't be one. */
 static unsigned long
 window_cost(const struct iommu_table_group *table_group, u32 page_shift,
 	    u64 bytes, u32 levels)
@@ -385,10 +386,10 @@ static int create_owned_table(struct tce_container *c, int num,
 }
 
 /*
- * A window is closed before it is taken from the groups: where a hypervisor keeps
- * the table, it goes with the window, and nobody may change its entries then.
- * LIOBNs may still have it, and let go of it in end_windows(): that waits for
- * hypercalls that are under way, and these for memory of the process.
+ * A window is closed before it is taken from the groups: where a hypervisor
+ * keeps the table, it goes with the window, and nobody may change its entries
+ * then. LIOBNs may still have it, and let go of it in end_windows(): that waits
+ * for hypercalls that are under way, and these for memory of the process.
  */
 static void remove_window(struct tce_container *c, int num)
 {
@@ -558,9 +559,9 @@ static bool may_change_entries(const struct tce_container *c)
 }
 
 /*
- * The default window has no table until something is mapped or unmapped. v2 does
- * that here as well, and leaves no window if it fails. v1 does not, because
- * pinning may wait for whoever handles the faults of a process.
+ * The default window has no table until something is mapped or unmapped. v2
+ * does that here as well, and leaves no window if it fails. v1 does not,
+ * because pinning may wait for whoever handles the faults of a process.
  */
 static int make_default_window(struct tce_container *c, void *arg,
 			       struct tce_charge *ch)
@@ -634,7 +635,7 @@ static int change_dma(struct tce_container *c, struct dma_change *d)
 	iommu_tce_table_put(tbl);
 
 reap:
-	/* What only these entries kept, if a container has left it. */
+	/* Regions that only these entries kept, if a container has left them. */
 	mm_iommu_reap(current->mm);
 
 	return ret;
@@ -694,7 +695,7 @@ static long ioctl_unmap_dma(struct tce_container *c, void __user *arg)
 
 /* Registered memory */
 
-/* What the container has registered as just this range, NULL if nothing. */
+/* The region that the container registered as this range, NULL if none. */
 static struct mm_iommu_region *find_registered(struct tce_container *c,
 					       u64 vaddr, u64 bytes)
 {
@@ -865,8 +866,9 @@ static int enable(struct tce_container *c, void *arg, struct tce_charge *ch)
 }
 
 /*
- * What is mapped is charged by being enabled, so it can't stay, and a MAP that is
- * under way must not add to it: the window goes. The next MAP makes a new one.
+ * ENABLE has charged what is mapped, so DISABLE unmaps all of it. It removes the
+ * window, so that a MAP that is under way adds nothing. The next MAP makes a new
+ * window.
  */
 static int disable(struct tce_container *c, void *arg, struct tce_charge *ch)
 {
@@ -984,8 +986,8 @@ static int create_cost(struct tce_container *c,
 }
 
 /*
- * A process may handle its own page faults, and take its time, so the page of the
- * answer has to be there: -EFAULT, with nothing created, if it is not.
+ * A process may handle its own page faults, and take its time, so the page of
+ * the answer has to be there: -EFAULT, with nothing created, if it is not.
  */
 static int create_and_tell(struct tce_container *c, void *arg,
 			   struct tce_charge *ch)
@@ -1122,12 +1124,12 @@ static struct tce_group *next_group(struct tce_container *c, u64 number)
 }
 
 /*
- * Begin to work on the next group that is not done: -ENOENT if all are. No lock
- * is held until eeh_end(). A process that gives the group away in between must
- * not reset what is another process's by then, so the group is in a list, and
- * joins no container as long as it is.
+ * Begin to work on the next group that is not done: -ENOENT if all are. No
+ * lock of the container is held until eeh_end(). A process that gives the group
+ * away in between must not reset what is another process's by then, so the
+ * group is in a list, and joins no container as long as it is.
  */
-static int eeh_begin(struct tce_container *c, struct tce_eeh_use *use)
+static int eeh_use(struct tce_container *c, struct tce_eeh_use *use)
 {
 	struct tce_group *group;
 	int ret;
@@ -1149,12 +1151,32 @@ static int eeh_begin(struct tce_container *c, struct tce_eeh_use *use)
 	return group ? 0 : -ENOENT;
 }
 
+/*
+ * Waits that may never end come first. Only then ask which groups the container
+ * has: one that left during the wait may be another process's.
+ */
+static int eeh_begin(struct tce_container *c, struct tce_eeh_use *use)
+{
+	int ret;
+
+	ret = vfio_spapr_eeh_lock();
+	if (ret)
+		return ret;
+
+	ret = eeh_use(c, use);
+	if (ret)
+		vfio_spapr_eeh_unlock();
+
+	return ret;
+}
+
 static void eeh_end(struct tce_eeh_use *use)
 {
 	spin_lock(&eeh_lock);
 	list_del(&use->next);
 	spin_unlock(&eeh_lock);
 	iommu_group_put(use->group);
+	vfio_spapr_eeh_unlock();
 }
 
 static bool eeh_uses_group(const struct iommu_group *group)
@@ -1446,9 +1468,9 @@ static int tce_iommu_attach_group(void *iommu_data,
 
 /*
  * The group loses the windows, and nothing else changes: other groups go on
- * using what is mapped. With the last group the windows go, too: LIOBNs let go of
- * them, and they give their charge back, when the container is released. That may
- * wait for the process, and here VFIO has locks.
+ * using what is mapped. With the last group the windows go, too: LIOBNs let go
+ * of them, and they give their charge back, when the container is released. That
+ * may wait for the process, and here VFIO has locks.
  */
 static void tce_iommu_detach_group(void *iommu_data,
 				   struct iommu_group *iommu_group)

@@ -5,15 +5,15 @@
  * A PE ("partitionable endpoint") is what the hardware isolates after an error,
  * and what is reset after it: here, the devices of an IOMMU group.
  *
- * Nothing keeps a struct eeh_pe but the devices in it, so what works on one
- * keeps devices from being removed, by the lock that PCI has for that. A
- * removal that is under way holds this lock, and may wait until a process closes
- * a device, so that a process waits for the lock only until it is killed.
+ * A struct eeh_pe lives only as long as it has devices. So an operation on one
+ * holds PCI's lock against removals. A removal that is under way holds this
+ * lock, and may wait until a process closes a device. So a process that waits
+ * for the lock can be killed.
  *
- * A reset may need the lock of a device, which its unbinding holds in the same
- * way. It is tried, and nothing is held until the next try. What remains to be
- * waited for is hardware and firmware, whose time is bounded: a minute for a
- * device that does not come back from its reset.
+ * A reset may need the lock of a device, which unbinding the device holds in
+ * the same way. So the lock is only tried, and nothing is held until the next
+ * try. What is left to wait for is hardware and firmware. That time is bounded:
+ * a minute for a device that does not come back from its reset.
  */
 
 #include <linux/iommu.h>
@@ -110,16 +110,41 @@ static long pe_op(struct eeh_pe *pe, const struct vfio_eeh_pe_op *op)
 }
 
 /**
+ * vfio_spapr_eeh_lock - keep devices, and so PEs, from being removed
+ *
+ * The caller asks whose a group is only after this: it may have changed while
+ * this waited for a removal.
+ *
+ * Context: May sleep. The caller holds no lock that the closing or the
+ *	    unbinding of a device takes.
+ * Return: 0, or -EINTR if the process is being killed.
+ */
+int vfio_spapr_eeh_lock(void)
+{
+	return pci_lock_rescan_remove_killable();
+}
+EXPORT_SYMBOL_GPL(vfio_spapr_eeh_lock);
+
+/**
+ * vfio_spapr_eeh_unlock - undo vfio_spapr_eeh_lock()
+ *
+ * Context: May sleep.
+ */
+void vfio_spapr_eeh_unlock(void)
+{
+	pci_unlock_rescan_remove();
+}
+EXPORT_SYMBOL_GPL(vfio_spapr_eeh_unlock);
+
+/**
  * vfio_spapr_eeh_try - do one operation on the PE of a group
  * @group: the group; the caller has a reference
  * @op: the operation, from vfio_spapr_eeh_get_op()
  *
- * Context: May sleep; takes the lock that keeps PCI devices from being removed.
- *	    The caller holds no lock that the closing or the unbinding of a
- *	    device takes.
+ * Context: May sleep, between vfio_spapr_eeh_lock() and
+ *	    vfio_spapr_eeh_unlock().
  * Return: 0; for VFIO_EEH_PE_GET_STATE, one of VFIO_EEH_PE_STATE_*;
  *	   -EAGAIN  a device is locked: try again later
- *	   -EINTR   the process is being killed
  *	   -ENODEV  the group has no PE, or not any more; or a reset is asked for
  *		    and none of its devices is open
  *	   -EINVAL  no such operation
@@ -129,18 +154,9 @@ static long pe_op(struct eeh_pe *pe, const struct vfio_eeh_pe_op *op)
 long vfio_spapr_eeh_try(struct iommu_group *group,
 			const struct vfio_eeh_pe_op *op)
 {
-	struct eeh_pe *pe;
-	long ret;
+	struct eeh_pe *pe = eeh_iommu_group_to_pe(group);
 
-	ret = pci_lock_rescan_remove_killable();
-	if (ret)
-		return ret;
-
-	pe = eeh_iommu_group_to_pe(group);
-	ret = pe ? pe_op(pe, op) : -ENODEV;
-	pci_unlock_rescan_remove();
-
-	return ret;
+	return pe ? pe_op(pe, op) : -ENODEV;
 }
 EXPORT_SYMBOL_GPL(vfio_spapr_eeh_try);
 

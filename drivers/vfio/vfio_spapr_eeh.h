@@ -11,6 +11,8 @@ struct iommu_group;
 
 #if IS_ENABLED(CONFIG_VFIO_SPAPR_EEH)
 int vfio_spapr_eeh_get_op(struct vfio_eeh_pe_op *op, const void __user *arg);
+int vfio_spapr_eeh_lock(void);
+void vfio_spapr_eeh_unlock(void);
 long vfio_spapr_eeh_try(struct iommu_group *group,
 			const struct vfio_eeh_pe_op *op);
 #else
@@ -19,6 +21,13 @@ static inline int vfio_spapr_eeh_get_op(struct vfio_eeh_pe_op *op,
 {
 	return -ENODEV;
 }
+
+static inline int vfio_spapr_eeh_lock(void)
+{
+	return -ENODEV;
+}
+
+static inline void vfio_spapr_eeh_unlock(void) { }
 
 static inline long vfio_spapr_eeh_try(struct iommu_group *group,
 				      const struct vfio_eeh_pe_op *op)

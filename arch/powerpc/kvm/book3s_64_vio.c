@@ -8,16 +8,16 @@
  *
  * A hypercall is validated whole, with its list copied once, before anything
  * changes. Then all that can fail is done for all attached tables: entries are
- * counted in their regions, memory is allocated. What is left cannot fail, unless
- * a hypervisor below refuses; in particular, it is finished even if the process
- * is being killed. How hardware tables are changed: asm/tce_list.h.
+ * counted in their regions, memory is allocated. What is left cannot fail,
+ * unless a hypervisor below refuses; in particular, it is finished even if the
+ * process is being killed. How hardware tables are changed: kernel/tce/list.h.
  *
  * A list that can't be written because there is no memory, or because a
  * hypervisor below refuses, ends as H_NOT_ENOUGH_RESOURCES: Linux as a guest
  * gives its mapping up at this value, and takes all other errors for success.
  *
- * Most hypercalls end before that: all memory is there, and no other thread works
- * on the same entries. See book3s_64_vio_template.h.
+ * Most hypercalls end before that: all memory is there, and no other thread
+ * works on the same entries. See book3s_64_vio_template.h.
  *
  * Entries of hardware tables change along with the guest's under locks that
  * cover blocks of the guest's entries: book3s_64_vio_table.c. Which hardware
@@ -25,59 +25,60 @@
  *
  * Hypercalls find LIOBNs and their tables in a read-side section of the VM's
  * srcu, in which they may sleep; real mode is in one whenever a guest runs.
- * What they may hold is freed, or put, after synchronising with it.
+ * All that they may hold is freed, or put, after synchronising with it.
  */
 
+#include <linux/cleanup.h>
 #include <linux/kvm_host.h>
 #include <linux/mm.h>
 #include <linux/rculist.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/srcu.h>
 
 #include <asm/hvcall.h>
 #include <asm/kvm_ppc.h>
-#include <asm/tce_check.h>
-#include <asm/tce_list.h>
 #include <asm/tce_owner.h>
 #include <asm/trace_spapr_tce.h>
 
+#include "../kernel/tce/gate.h"
 #include "book3s_64_vio.h"
 #include "book3s_64_vio_template.h"
 
 /* Entries of the guest's table that are filled without rescheduling. */
-#define LIOBN_FILL_ENTRIES	65536UL
+#define GUEST_FILL_ENTRIES	65536UL
 
 /* All of what follows is called within kvm->srcu. */
 
-static struct kvmppc_liobn *find_liobn(struct kvm *kvm, u64 number)
+static struct kvmppc_tce_table *find_table(struct kvm *kvm, u64 number)
 {
-	struct kvmppc_liobn *l;
+	struct kvmppc_tce_table *t;
 
-	list_for_each_entry_rcu(l, &kvm->arch.spapr_tce_tables, next,
+	list_for_each_entry_rcu(t, &kvm->arch.spapr_tce_tables, next,
 				srcu_read_lock_held(&kvm->srcu)) {
-		if (l->number == number)
-			return l;
+		if (t->number == number)
+			return t;
 	}
 	trace_spapr_tce_too_hard(number, SPAPR_TCE_NO_LIOBN);
 
 	return NULL;
 }
 
-static const struct liobn_tables *tables_of(const struct kvmppc_liobn *l)
+static const struct hw_tables *tables_of(const struct kvmppc_tce_table *t)
 {
-	return srcu_dereference(l->tables, &l->kvm->srcu);
+	return srcu_dereference(t->tables, &t->kvm->srcu);
 }
 
 /* Undo count_all(), for the first @nr_tables tables. */
-static void uncount_all(const struct kvmppc_liobn *l,
-			const struct liobn_tables *tables,
+static void uncount_all(const struct kvmppc_tce_table *t,
+			const struct hw_tables *tables,
 			unsigned int nr_tables, unsigned long first,
-			unsigned long nr, struct liobn_list *list)
+			unsigned long nr, struct guest_list *list)
 {
 	unsigned int i;
 
 	for (i = 0; i < nr_tables; i++) {
-		struct tce_list hw = liobn_hw_list(l, tables->tbl[i], first, nr,
+		struct tce_list hw = guest_hw_list(t, tables->tbl[i], first, nr,
 						   list);
 
 		tce_list_uncount(&hw);
@@ -85,24 +86,24 @@ static void uncount_all(const struct kvmppc_liobn *l,
 }
 
 /* Count a list for all tables, and have all that it takes to write it. */
-static long count_all(const struct kvmppc_liobn *l,
-		      const struct liobn_tables *tables, unsigned long first,
-		      unsigned long nr, struct liobn_list *list,
+static long count_all(const struct kvmppc_tce_table *t,
+		      const struct hw_tables *tables, unsigned long first,
+		      unsigned long nr, struct guest_list *list,
 		      struct tce_stash *stash)
 {
 	unsigned int i;
 
 	for (i = 0; tables && i < tables->nr; i++) {
-		struct tce_list hw = liobn_hw_list(l, tables->tbl[i], first, nr,
+		struct tce_list hw = guest_hw_list(t, tables->tbl[i], first, nr,
 						   list);
 		int ret = tce_list_count(&hw, stash);
 
 		if (!ret)
 			continue;
-		uncount_all(l, tables, i, first, nr, list);
+		uncount_all(t, tables, i, first, nr, list);
 		if (ret == -ENOMEM)
 			return H_NOT_ENOUGH_RESOURCES;
-		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_NOT_REGISTERED);
+		trace_spapr_tce_too_hard(t->number, SPAPR_TCE_NOT_REGISTERED);
 		return H_TOO_HARD;
 	}
 
@@ -110,27 +111,27 @@ static long count_all(const struct kvmppc_liobn *l,
 }
 
 /* Write a counted list to all hardware tables; false if that was refused. */
-static bool put_all(const struct kvmppc_liobn *l,
-		    const struct liobn_tables *tables, unsigned long first,
-		    unsigned long nr, struct liobn_list *list,
-		    struct tce_stash *stash)
+static bool write_hw_tables(const struct kvmppc_tce_table *t,
+			    const struct hw_tables *tables, unsigned long first,
+			    unsigned long nr, struct guest_list *list,
+			    struct tce_stash *stash)
 {
 	bool ok = true;
 	unsigned int i;
 
 	for (i = 0; tables && i < tables->nr; i++) {
-		struct tce_list hw = liobn_hw_list(l, tables->tbl[i], first, nr,
+		struct tce_list hw = guest_hw_list(t, tables->tbl[i], first, nr,
 						   list);
 
-		ok &= liobn_is_done(tce_list_put(&hw, stash));
+		ok &= is_done(tce_list_write(&hw, stash));
 	}
 
 	return ok;
 }
 
 /* Unmap entries from all hardware tables; false if that was refused. */
-static bool unmap_all(const struct kvmppc_liobn *l,
-		      const struct liobn_tables *tables, unsigned long first,
+static bool unmap_all(const struct kvmppc_tce_table *t,
+		      const struct hw_tables *tables, unsigned long first,
 		      unsigned long nr, struct tce_stash *stash)
 {
 	bool ok = true;
@@ -138,57 +139,58 @@ static bool unmap_all(const struct kvmppc_liobn *l,
 
 	for (i = 0; tables && i < tables->nr; i++) {
 		struct iommu_table *tbl = tables->tbl[i];
-		unsigned int shift = liobn_sub_shift(l, tbl);
+		unsigned int shift = guest_sub_shift(t, tbl);
 
-		ok &= liobn_is_done(tce_unmap_stashed(tbl, first << shift,
-						      nr << shift, stash));
+		ok &= is_done(tce_unmap_stashed(tbl, first << shift,
+						nr << shift, stash));
 	}
 
 	return ok;
 }
 
 /* Write a counted list to all tables, and to the guest's. */
-static long write_all(struct kvmppc_liobn *l, const struct liobn_tables *tables,
+static long write_all(struct kvmppc_tce_table *t,
+		      const struct hw_tables *tables,
 		      unsigned long first, unsigned long nr,
-		      struct liobn_list *list, struct tce_stash *stash)
+		      struct guest_list *list, struct tce_stash *stash)
 {
-	unsigned long index = first - l->offset;
+	unsigned long index = first - t->offset;
 	bool ok;
 
-	kvmppc_liobn_lock(l, index, nr);
-	ok = put_all(l, tables, first, nr, list, stash);
+	kvmppc_tce_lock(t, index, nr);
+	ok = write_hw_tables(t, tables, first, nr, list, stash);
 	if (ok) {
-		liobn_copy(l, index, nr, list->tce);
+		guest_copy(t, index, nr, list->tce);
 	} else {
-		unmap_all(l, tables, first, nr, stash);
-		liobn_fill(l, index, nr, 0);
+		unmap_all(t, tables, first, nr, stash);
+		guest_fill(t, index, nr, 0);
 	}
-	kvmppc_liobn_unlock(l, index, nr);
+	kvmppc_tce_unlock(t, index, nr);
 
 	return ok ? H_SUCCESS : H_NOT_ENOUGH_RESOURCES;
 }
 
 /* Write a list with @list->tce and @list->ua, whatever it takes. */
-static long put_list(struct kvmppc_liobn *l, unsigned long first,
-		     unsigned long nr, struct liobn_list *list)
+static long write_list(struct kvmppc_tce_table *t, unsigned long first,
+		       unsigned long nr, struct guest_list *list)
 {
-	const struct liobn_tables *tables = tables_of(l);
+	const struct hw_tables *tables = tables_of(t);
 	struct tce_stash stash = {};
 	long ret;
 
-	if (kvmppc_liobn_grow(l, first - l->offset, nr))
+	if (kvmppc_tce_grow(t, first - t->offset, nr))
 		return H_NOT_ENOUGH_RESOURCES;
 
-	ret = count_all(l, tables, first, nr, list, &stash);
+	ret = count_all(t, tables, first, nr, list, &stash);
 	if (!ret)
-		ret = write_all(l, tables, first, nr, list, &stash);
+		ret = write_all(t, tables, first, nr, list, &stash);
 	tce_stash_empty(&stash);
 
 	return ret;
 }
 
 /* Where the vCPU's lists go; NULL without memory. */
-static struct liobn_list *list_of(struct kvm_vcpu *vcpu)
+static struct guest_list *list_of(struct kvm_vcpu *vcpu)
 {
 	if (!vcpu->arch.tce_list)
 		vcpu->arch.tce_list = kmalloc(sizeof(*vcpu->arch.tce_list),
@@ -197,36 +199,40 @@ static struct liobn_list *list_of(struct kvm_vcpu *vcpu)
 	return vcpu->arch.tce_list;
 }
 
-static bool put_one_now(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
-			u64 ua)
+static int write_one_now(struct kvmppc_tce_table *t, unsigned long entry,
+			 u64 tce, u64 ua)
 {
-	bool ok;
+	int ret;
 
 	rcu_read_lock();
 	preempt_disable();
-	ok = liobn_put_one_now(l, tables_of(l), entry, tce, ua, false);
+	ret = guest_write_one(t, tables_of(t), entry, tce, ua, false);
 	preempt_enable();
 	rcu_read_unlock();
-	kvmppc_liobn_wake_up(l);
+	kvmppc_tce_wake_up(t);
 
-	return ok;
+	return ret;
 }
 
-static long put_one(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
-		    unsigned long entry, u64 tce)
+static long write_one(struct kvm_vcpu *vcpu, struct kvmppc_tce_table *t,
+		      unsigned long entry, u64 tce)
 {
-	const struct liobn_guest guest = { l, kvm_memslots(l->kvm) };
+	const struct guest_slots guest = { t, kvm_memslots(t->kvm) };
 	struct tce_memory memory = { 0 };
-	struct liobn_list *list;
+	struct guest_list *list;
+	int ret;
 	u64 ua;
 
-	if (!liobn_to_ua(&guest, &memory, tce, &ua)) {
-		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_NOT_GUEST_MEMORY);
+	if (!guest_to_ua(&guest, &memory, tce, &ua)) {
+		trace_spapr_tce_too_hard(t->number, SPAPR_TCE_NOT_GUEST_MEMORY);
 		return H_TOO_HARD;
 	}
 
-	if (put_one_now(l, entry, tce, ua))
+	ret = write_one_now(t, entry, tce, ua);
+	if (!ret)
 		return H_SUCCESS;
+	if (ret == -EIO)
+		return H_NOT_ENOUGH_RESOURCES;
 
 	list = list_of(vcpu);
 	if (!list)
@@ -235,50 +241,50 @@ static long put_one(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 	list->tce[0] = tce;
 	list->ua[0] = ua;
 
-	return put_list(l, entry, 1, list);
+	return write_list(t, entry, 1, list);
 }
 
-static bool stuff_now(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
+static bool stuff_now(struct kvmppc_tce_table *t, unsigned long entry, u64 tce,
 		      unsigned long nr)
 {
 	bool ok;
 
 	rcu_read_lock();
 	preempt_disable();
-	ok = liobn_stuff_now(l, tables_of(l), entry, nr, tce, false);
+	ok = guest_stuff_now(t, tables_of(t), entry, nr, tce, false);
 	preempt_enable();
 	rcu_read_unlock();
-	kvmppc_liobn_wake_up(l);
+	kvmppc_tce_wake_up(t);
 
 	return ok;
 }
 
-static long stuff(struct kvmppc_liobn *l, unsigned long entry, u64 tce,
+static long stuff(struct kvmppc_tce_table *t, unsigned long entry, u64 tce,
 		  unsigned long nr)
 {
-	const struct liobn_tables *tables = tables_of(l);
-	unsigned long index = entry - l->offset, i, n;
+	const struct hw_tables *tables = tables_of(t);
+	unsigned long index = entry - t->offset, i, n;
 	struct tce_stash stash = {};
 	long ret = H_SUCCESS;
 
-	if (nr <= TCE_LIST_MAX && stuff_now(l, entry, tce, nr))
+	if (nr <= TCE_LIST_MAX && stuff_now(t, entry, tce, nr))
 		return H_SUCCESS;
 
-	if ((tce && kvmppc_liobn_grow(l, index, nr)) ||
+	if ((tce && kvmppc_tce_grow(t, index, nr)) ||
 	    (tables && tce_stash_add(&stash, tables->nr))) {
 		ret = H_NOT_ENOUGH_RESOURCES;
 		goto out;
 	}
 
-	kvmppc_liobn_lock(l, index, nr);
-	if (!unmap_all(l, tables, entry, nr, &stash))
+	kvmppc_tce_lock(t, index, nr);
+	if (!unmap_all(t, tables, entry, nr, &stash))
 		ret = H_HARDWARE;
 	for (i = 0; i < nr; i += n) {
-		n = min(nr - i, LIOBN_FILL_ENTRIES);
-		liobn_fill(l, index + i, n, tce);
+		n = min(nr - i, GUEST_FILL_ENTRIES);
+		guest_fill(t, index + i, n, tce);
 		cond_resched();
 	}
-	kvmppc_liobn_unlock(l, index, nr);
+	kvmppc_tce_unlock(t, index, nr);
 out:
 	tce_stash_empty(&stash);
 
@@ -293,34 +299,34 @@ out:
  * @tce: guest address of the page and permission bits; without, it is unmapped
  *
  * Context: May sleep.
- * Return: H_SUCCESS; or with nothing changed: H_PARAMETER if @ioba is not that of
- *	   a page in the table, H_NOT_ENOUGH_RESOURCES without memory, H_TOO_HARD
- *	   for user space: no such LIOBN, or not memory of the guest that is
- *	   registered. If KVM runs in a partition whose hypervisor refuses:
- *	   H_NOT_ENOUGH_RESOURCES with the entry unmapped; H_HARDWARE, if the
- *	   entry was to be unmapped, and is not.
+ * Return: H_SUCCESS; or with nothing changed: H_PARAMETER if @ioba is not that
+ *	   of a page in the table, H_NOT_ENOUGH_RESOURCES without memory,
+ *	   H_TOO_HARD for user space: no such LIOBN, or not memory of the guest
+ *	   that is registered. If KVM runs in a partition whose hypervisor
+ *	   refuses: H_NOT_ENOUGH_RESOURCES with the entry unmapped; H_HARDWARE,
+ *	   if the entry was to be unmapped, and is not.
  */
 long kvmppc_h_put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 		      unsigned long ioba, unsigned long tce)
 {
-	struct kvmppc_liobn *l;
+	struct kvmppc_tce_table *t;
 	long ret = H_TOO_HARD;
 	int idx;
 
 	guard(tce_check)();
 	idx = srcu_read_lock(&vcpu->kvm->srcu);
-	l = find_liobn(vcpu->kvm, liobn);
-	if (!l)
+	t = find_table(vcpu->kvm, liobn);
+	if (!t)
 		goto out;
 
 	ret = H_PARAMETER;
-	if (!kvmppc_liobn_has(l, ioba, 1))
+	if (!kvmppc_tce_has(t, ioba, 1))
 		goto out;
 
 	if (tce & TCE_PERM_MASK)
-		ret = put_one(vcpu, l, ioba >> l->page_shift, tce);
+		ret = write_one(vcpu, t, ioba >> t->page_shift, tce);
 	else
-		ret = stuff(l, ioba >> l->page_shift, tce, 1);
+		ret = stuff(t, ioba >> t->page_shift, tce, 1);
 out:
 	srcu_read_unlock(&vcpu->kvm->srcu, idx);
 
@@ -328,68 +334,73 @@ out:
 }
 EXPORT_SYMBOL_GPL(kvmppc_h_put_tce);
 
-/* Copy a guest's list, as it is now: memory may be another than is registered. */
-static bool copy_list(struct kvmppc_liobn *l, unsigned long tce_list,
-		      unsigned long nr, struct liobn_list *list)
+/*
+ * Copy a guest's list, as it is now: memory may be another than is registered.
+ */
+static bool copy_list(struct kvmppc_tce_table *t, unsigned long tce_list,
+		      unsigned long nr, struct guest_list *list)
 {
-	if (!kvm_read_guest(l->kvm, tce_list, list->tce,
+	if (!kvm_read_guest(t->kvm, tce_list, list->tce,
 			    nr * sizeof(list->tce[0])))
 		return true;
 
-	trace_spapr_tce_too_hard(l->number, SPAPR_TCE_LIST_UNREADABLE);
+	trace_spapr_tce_too_hard(t->number, SPAPR_TCE_LIST_UNREADABLE);
 
 	return false;
 }
 
-/* As liobn_put_now(), for a copied list. */
-static int put_list_now(struct kvmppc_liobn *l, struct kvm_memslots *slots,
-			unsigned long first, unsigned long nr,
-			struct liobn_list *list)
+/* As guest_write_list(), for a copied list. */
+static int write_list_now(struct kvmppc_tce_table *t,
+			  struct kvm_memslots *slots,
+			  unsigned long first, unsigned long nr,
+			  struct guest_list *list)
 {
 	int ret;
 
 	rcu_read_lock();
 	preempt_disable();
-	ret = liobn_put_now(l, slots, tables_of(l), first, nr,
-			    (__be64 *)list->tce, list, false);
+	ret = guest_write_list(t, slots, tables_of(t), first, nr,
+			       (__be64 *)list->tce, list, false);
 	preempt_enable();
 	rcu_read_unlock();
-	kvmppc_liobn_wake_up(l);
+	kvmppc_tce_wake_up(t);
 
 	return ret;
 }
 
 /* Copy the guest's list and write what it says. */
-static long copy_and_put(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
-			 unsigned long first, unsigned long tce_list,
-			 unsigned long nr)
+static long copy_and_write(struct kvm_vcpu *vcpu, struct kvmppc_tce_table *t,
+			   unsigned long first, unsigned long tce_list,
+			   unsigned long nr)
 {
-	/* One set for all of it: another may lack what was found in this one. */
-	const struct liobn_guest guest = { l, kvm_memslots(l->kvm) };
-	struct liobn_list *list = list_of(vcpu);
+	/*
+	 * One set for all of it: another may lack what was found in this one.
+	 */
+	const struct guest_slots guest = { t, kvm_memslots(t->kvm) };
+	struct guest_list *list = list_of(vcpu);
 	int ret;
 
 	if (!list)
 		return H_NOT_ENOUGH_RESOURCES;
 
-	if (!copy_list(l, tce_list, nr, list))
+	if (!copy_list(t, tce_list, nr, list))
 		return H_TOO_HARD;
 
-	ret = put_list_now(l, guest.slots, first, nr, list);
+	ret = write_list_now(t, guest.slots, first, nr, list);
 	if (!ret)
 		return H_SUCCESS;
 
-	/* What is refused is copied and looked at again, to tell why. */
-	if (ret != -EAGAIN && !copy_list(l, tce_list, nr, list))
+	/* A refused list is copied and looked at again, to tell why. */
+	if (ret != -EAGAIN && !copy_list(t, tce_list, nr, list))
 		return H_TOO_HARD;
 
 	if (ret != -EAGAIN &&
-	    !liobn_read_list(&guest, (__be64 *)list->tce, nr, list)) {
-		trace_spapr_tce_too_hard(l->number, SPAPR_TCE_NOT_GUEST_MEMORY);
+	    !guest_read_list(&guest, (__be64 *)list->tce, nr, list)) {
+		trace_spapr_tce_too_hard(t->number, SPAPR_TCE_NOT_GUEST_MEMORY);
 		return H_TOO_HARD;
 	}
 
-	return put_list(l, first, nr, list);
+	return write_list(t, first, nr, list);
 }
 
 /**
@@ -408,25 +419,25 @@ long kvmppc_h_put_tce_indirect(struct kvm_vcpu *vcpu, unsigned long liobn,
 			       unsigned long ioba, unsigned long tce_list,
 			       unsigned long npages)
 {
-	struct kvmppc_liobn *l;
+	struct kvmppc_tce_table *t;
 	long ret = H_TOO_HARD;
 	int idx;
 
 	guard(tce_check)();
 	idx = srcu_read_lock(&vcpu->kvm->srcu);
-	l = find_liobn(vcpu->kvm, liobn);
-	if (!l)
+	t = find_table(vcpu->kvm, liobn);
+	if (!t)
 		goto out;
 
 	ret = H_PARAMETER;
 	if (npages > TCE_LIST_MAX || tce_list & (TCE_LIST_BYTES - 1) ||
-	    !kvmppc_liobn_has(l, ioba, npages))
+	    !kvmppc_tce_has(t, ioba, npages))
 		goto out;
 
 	ret = H_SUCCESS;
 	if (npages)
-		ret = copy_and_put(vcpu, l, ioba >> l->page_shift, tce_list,
-				   npages);
+		ret = copy_and_write(vcpu, t, ioba >> t->page_shift, tce_list,
+				     npages);
 out:
 	srcu_read_unlock(&vcpu->kvm->srcu, idx);
 
@@ -444,29 +455,29 @@ EXPORT_SYMBOL_GPL(kvmppc_h_put_tce_indirect);
  *
  * Context: May sleep.
  * Return: as kvmppc_h_put_tce(), and H_PARAMETER also if @tce_value has
- *	   permission bits.
+ *	   permission bits. H_HARDWARE: some entries are unmapped, others not.
  */
 long kvmppc_h_stuff_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 			unsigned long ioba, unsigned long tce_value,
 			unsigned long npages)
 {
-	struct kvmppc_liobn *l;
+	struct kvmppc_tce_table *t;
 	long ret = H_TOO_HARD;
 	int idx;
 
 	guard(tce_check)();
 	idx = srcu_read_lock(&vcpu->kvm->srcu);
-	l = find_liobn(vcpu->kvm, liobn);
-	if (!l)
+	t = find_table(vcpu->kvm, liobn);
+	if (!t)
 		goto out;
 
 	ret = H_PARAMETER;
-	if (tce_value & TCE_PERM_MASK || !kvmppc_liobn_has(l, ioba, npages))
+	if (tce_value & TCE_PERM_MASK || !kvmppc_tce_has(t, ioba, npages))
 		goto out;
 
 	ret = H_SUCCESS;
 	if (npages)
-		ret = stuff(l, ioba >> l->page_shift, tce_value, npages);
+		ret = stuff(t, ioba >> t->page_shift, tce_value, npages);
 out:
 	srcu_read_unlock(&vcpu->kvm->srcu, idx);
 
@@ -488,20 +499,20 @@ long kvmppc_h_get_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 		      unsigned long ioba)
 {
 	int idx = srcu_read_lock(&vcpu->kvm->srcu);
-	struct kvmppc_liobn *l;
+	struct kvmppc_tce_table *t;
 	long ret = H_TOO_HARD;
 	u64 *entry;
 
-	l = find_liobn(vcpu->kvm, liobn);
-	if (!l)
+	t = find_table(vcpu->kvm, liobn);
+	if (!t)
 		goto out;
 
 	ret = H_PARAMETER;
-	if (!kvmppc_liobn_has(l, ioba, 1))
+	if (!kvmppc_tce_has(t, ioba, 1))
 		goto out;
 
 	ret = H_SUCCESS;
-	entry = kvmppc_liobn_tce(l, (ioba >> l->page_shift) - l->offset);
+	entry = kvmppc_tce_entry(t, (ioba >> t->page_shift) - t->offset);
 	kvmppc_set_gpr(vcpu, 4, entry ? READ_ONCE(*entry) : 0);
 out:
 	srcu_read_unlock(&vcpu->kvm->srcu, idx);

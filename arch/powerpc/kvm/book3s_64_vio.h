@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * LIOBNs of a guest: what virtual mode and real mode share, and what their
- * tables and attachments offer to hypercalls in virtual mode.
+ * TCE tables of a guest: what virtual mode and real mode share, and what their
+ * memory and attachments offer to hypercalls in virtual mode.
  *
  * A LIOBN (logical I/O bus number) names a TCE table by which a guest gives a
  * bus its DMA addresses. KVM keeps the guest's table, in pages that user space
@@ -22,37 +22,38 @@
 
 #include <asm/iommu.h>
 #include <asm/tce.h>
-#include <asm/tce_list.h>
+
+#include "../kernel/tce/list.h"
 
 #define TCE_PERM_MASK		((unsigned long)(TCE_PCI_READ | TCE_PCI_WRITE))
 
 /* PAPR, H_PUT_TCE_INDIRECT: TCE_LIST_MAX entries fill a page of 4 KiB. */
 #define TCE_LIST_BYTES		4096UL
 
-#define LIOBN_TCES_PER_PAGE	(PAGE_SIZE / sizeof(u64))
+#define GUEST_TCES_PER_PAGE	(PAGE_SIZE / sizeof(u64))
 
 /* Pointers to pages in one node of 4 KiB. */
-#define LIOBN_NODE_SHIFT	9
-#define LIOBN_NODE_PAGES	BIT(LIOBN_NODE_SHIFT)
+#define GUEST_NODE_SHIFT	9
+#define GUEST_NODE_PAGES	BIT(GUEST_NODE_SHIFT)
 
 /* Entries that share a lock; a list touches two such blocks at most. */
-#define LIOBN_BLOCK_SHIFT	9
+#define GUEST_BLOCK_SHIFT	9
 
-/* Locks of a LIOBN, which its blocks share; the words are spread. */
-#define LIOBN_LOCK_WORDS	8
-#define LIOBN_NR_LOCKS		(LIOBN_LOCK_WORDS * BITS_PER_LONG)
+/* Locks of a table, which its blocks share; the words are spread. */
+#define GUEST_LOCK_WORDS	8
+#define GUEST_NR_LOCKS		(GUEST_LOCK_WORDS * BITS_PER_LONG)
 
 /**
- * struct liobn_node - pages of a guest's table
- * @page: LIOBN_TCES_PER_PAGE entries each, in the CPU's byte order; NULL as
+ * struct guest_node - pages of a guest's table
+ * @page: GUEST_TCES_PER_PAGE entries each, in the CPU's byte order; NULL as
  *	  long as all of them are 0
  */
-struct liobn_node {
-	u64 *page[LIOBN_NODE_PAGES];
+struct guest_node {
+	u64 *page[GUEST_NODE_PAGES];
 };
 
 /**
- * struct liobn_tables - hardware tables that a LIOBN changes
+ * struct hw_tables - hardware tables that change along with a guest's
  * @next: in a list of those that no hypercall knows, or is to know
  * @nr: elements of @tbl
  * @tbl: the tables; a reference to each is held
@@ -60,22 +61,22 @@ struct liobn_node {
  * Replaced as a whole, so that a hypercall that is under way knows which tables
  * it began with.
  */
-struct liobn_tables {
-	struct liobn_tables *next;
+struct hw_tables {
+	struct hw_tables *next;
 	unsigned int nr;
 	struct iommu_table *tbl[];
 };
 
 /**
- * struct liobn_lock_word - locks, in a cache line of their own
+ * struct guest_lock_word - locks, in a cache line of their own
  * @bits: one lock a bit
  */
-struct liobn_lock_word {
+struct guest_lock_word {
 	unsigned long bits;
 } ____cacheline_aligned;
 
 /**
- * struct kvmppc_liobn - one LIOBN of a guest
+ * struct kvmppc_tce_table - a guest's table, which a LIOBN names
  * @next: in the VM's list
  * @kvm: the VM, with a reference
  * @number: by which the guest calls it
@@ -92,24 +93,24 @@ struct liobn_lock_word {
  *
  * All but @spare, @attachments and @wait may be read in real mode.
  */
-struct kvmppc_liobn {
+struct kvmppc_tce_table {
 	struct list_head next;
 	struct kvm *kvm;
 	u64 number;
 	u32 page_shift;
 	u64 offset;
 	u64 size;
-	struct liobn_tables __rcu *tables;
-	struct liobn_tables *spare;
+	struct hw_tables __rcu *tables;
+	struct hw_tables *spare;
 	struct list_head attachments;
 	wait_queue_head_t wait;
-	struct liobn_lock_word locks[LIOBN_LOCK_WORDS];
+	struct guest_lock_word locks[GUEST_LOCK_WORDS];
 	unsigned long nr_nodes;
-	struct liobn_node *node[];
+	struct guest_node *node[];
 };
 
 /**
- * struct liobn_list - a list that a guest wants to be written
+ * struct guest_list - a list that a guest wants to be written
  * @tce: what the guest wrote, copied once
  * @ua: userspace addresses of that, with permission bits
  * @hw_ua: the same for each entry of a hardware table with smaller pages
@@ -118,7 +119,7 @@ struct kvmppc_liobn {
  * One for each vCPU, which has one hypercall at a time; allocated in virtual
  * mode by the first hypercall that wants one.
  */
-struct liobn_list {
+struct guest_list {
 	u64 tce[TCE_LIST_MAX];
 	u64 ua[TCE_LIST_MAX];
 	u64 hw_ua[TCE_LIST_MAX];
@@ -126,49 +127,52 @@ struct liobn_list {
 };
 
 /**
- * kvmppc_liobn_page - where the page of an entry is kept
- * @l: the LIOBN
+ * kvmppc_tce_page - where the page of an entry is kept
+ * @t: the guest's table
  * @index: the entry, from 0
  *
  * Context: Any, real mode included.
  * Return: NULL if there is no such node.
  */
-static __always_inline u64 **kvmppc_liobn_page(const struct kvmppc_liobn *l,
-					       unsigned long index)
+static __always_inline u64 **kvmppc_tce_page(const struct kvmppc_tce_table *t,
+					     unsigned long index)
 {
-	unsigned long page = index / LIOBN_TCES_PER_PAGE;
-	struct liobn_node *node = READ_ONCE(l->node[page >> LIOBN_NODE_SHIFT]);
+	unsigned long page = index / GUEST_TCES_PER_PAGE;
+	struct guest_node *node = READ_ONCE(t->node[page >> GUEST_NODE_SHIFT]);
 
-	return node ? &node->page[page & (LIOBN_NODE_PAGES - 1)] : NULL;
+	return node ? &node->page[page & (GUEST_NODE_PAGES - 1)] : NULL;
 }
 
 /**
- * kvmppc_liobn_tce - find an entry of a guest's table
- * @l: the LIOBN
+ * kvmppc_tce_entry - find an entry of a guest's table
+ * @t: the guest's table
  * @index: the entry, from 0
  *
  * Context: Any, real mode included.
  * Return: the entry; NULL if it has no memory yet and so is 0.
  */
-static __always_inline u64 *kvmppc_liobn_tce(const struct kvmppc_liobn *l,
+static __always_inline u64 *kvmppc_tce_entry(const struct kvmppc_tce_table *t,
 					     unsigned long index)
 {
-	u64 **slot = kvmppc_liobn_page(l, index);
-	u64 *page = slot ? READ_ONCE(*slot) : NULL;
+	u64 **slot = kvmppc_tce_page(t, index), *page;
 
-	return page ? page + index % LIOBN_TCES_PER_PAGE : NULL;
+	if (!slot)
+		return NULL;
+	page = READ_ONCE(*slot);
+
+	return page ? page + index % GUEST_TCES_PER_PAGE : NULL;
 }
 
 /* How many of @nr entries from @index on are in one page. */
-static __always_inline unsigned long liobn_in_page(unsigned long index,
+static __always_inline unsigned long guest_in_page(unsigned long index,
 						   unsigned long nr)
 {
-	return min(nr, LIOBN_TCES_PER_PAGE - index % LIOBN_TCES_PER_PAGE);
+	return min(nr, GUEST_TCES_PER_PAGE - index % GUEST_TCES_PER_PAGE);
 }
 
 /**
- * kvmppc_liobn_has - are entries in a table
- * @l: the LIOBN
+ * kvmppc_tce_has - are entries in a table
+ * @t: the guest's table
  * @ioba: bus address of the first one
  * @nr: how many
  *
@@ -176,42 +180,42 @@ static __always_inline unsigned long liobn_in_page(unsigned long index,
  * Return: false if @ioba is not aligned to the table's page size, or any of
  *	   the entries is not in the table.
  */
-static __always_inline bool kvmppc_liobn_has(const struct kvmppc_liobn *l,
-					     unsigned long ioba,
-					     unsigned long nr)
+static __always_inline bool kvmppc_tce_has(const struct kvmppc_tce_table *t,
+					   unsigned long ioba,
+					   unsigned long nr)
 {
-	unsigned long entry = ioba >> l->page_shift;
+	unsigned long entry = ioba >> t->page_shift;
 
-	return !(ioba & ((1UL << l->page_shift) - 1)) &&
-	       entry >= l->offset && nr <= l->size &&
-	       entry - l->offset <= l->size - nr;
+	return !(ioba & ((1UL << t->page_shift) - 1)) &&
+	       entry >= t->offset && nr <= t->size &&
+	       entry - t->offset <= t->size - nr;
 }
 
 /* How many entries of a hardware table one of the guest's stands for, log2. */
-static __always_inline unsigned int liobn_sub_shift(const struct kvmppc_liobn *l,
-						    const struct iommu_table *tbl)
+static __always_inline unsigned int
+guest_sub_shift(const struct kvmppc_tce_table *t, const struct iommu_table *tbl)
 {
-	return l->page_shift - tbl->it_page_shift;
+	return t->page_shift - tbl->it_page_shift;
 }
 
 /**
- * struct liobn_guest - for liobn_find_memory(): what guest addresses are
- * @l: the LIOBN that they are for
+ * struct guest_slots - for guest_find_memory(): what guest addresses are
+ * @t: the table that they are for
  * @slots: the memslots of the VM
  */
-struct liobn_guest {
-	const struct kvmppc_liobn *l;
+struct guest_slots {
+	const struct kvmppc_tce_table *t;
 	struct kvm_memslots *slots;
 };
 
-/* As tce_find_memory_t: memory that pages of the LIOBN can be in. */
-static __always_inline bool liobn_find_memory(const void *data,
+/* As tce_find_memory_t: memory that pages of the table can be in. */
+static __always_inline bool guest_find_memory(const void *data,
 					      struct tce_memory *memory,
 					      u64 tce)
 {
 	unsigned long gpa = tce & ~TCE_PERM_MASK, gfn = gpa >> PAGE_SHIFT;
-	const struct liobn_guest *guest = data;
-	unsigned long page = 1UL << guest->l->page_shift, bytes;
+	const struct guest_slots *guest = data;
+	unsigned long page = 1UL << guest->t->page_shift, bytes;
 	const struct kvm_memory_slot *slot;
 
 	slot = __gfn_to_memslot(guest->slots, gfn);
@@ -230,8 +234,8 @@ static __always_inline bool liobn_find_memory(const void *data,
 }
 
 /**
- * liobn_to_ua - find the page of an entry
- * @guest: the LIOBN and the memslots of its VM
+ * guest_to_ua - find the page of an entry
+ * @guest: the guest's table and the memslots of its VM
  * @memory: where the last entry was, all 0 at first
  * @tce: the entry
  * @ua: where its userspace address and permission bits go; 0 without those
@@ -239,7 +243,7 @@ static __always_inline bool liobn_find_memory(const void *data,
  * Context: Any, real mode included.
  * Return: false if the page is not aligned, or not in one memslot.
  */
-static __always_inline bool liobn_to_ua(const struct liobn_guest *guest,
+static __always_inline bool guest_to_ua(const struct guest_slots *guest,
 					struct tce_memory *memory, u64 tce,
 					u64 *ua)
 {
@@ -248,11 +252,11 @@ static __always_inline bool liobn_to_ua(const struct liobn_guest *guest,
 		return true;
 	}
 
-	if (tce & ((1UL << guest->l->page_shift) - 1) & ~TCE_PERM_MASK)
+	if (tce & ((1UL << guest->t->page_shift) - 1) & ~TCE_PERM_MASK)
 		return false;
 
 	if (tce - memory->gpa >= memory->bytes &&
-	    !liobn_find_memory(guest, memory, tce))
+	    !guest_find_memory(guest, memory, tce))
 		return false;
 
 	*ua = tce + memory->delta;
@@ -260,44 +264,44 @@ static __always_inline bool liobn_to_ua(const struct liobn_guest *guest,
 	return true;
 }
 
-static __always_inline bool liobn_trylock_one(struct kvmppc_liobn *l,
+static __always_inline bool guest_trylock_one(struct kvmppc_tce_table *t,
 					      unsigned int i)
 {
-	return !test_and_set_bit_lock(i / LIOBN_LOCK_WORDS,
-				      &l->locks[i % LIOBN_LOCK_WORDS].bits);
+	return !test_and_set_bit_lock(i / GUEST_LOCK_WORDS,
+				      &t->locks[i % GUEST_LOCK_WORDS].bits);
 }
 
-static __always_inline void liobn_unlock_one(struct kvmppc_liobn *l,
+static __always_inline void guest_unlock_one(struct kvmppc_tce_table *t,
 					     unsigned int i)
 {
-	clear_bit_unlock(i / LIOBN_LOCK_WORDS,
-			 &l->locks[i % LIOBN_LOCK_WORDS].bits);
+	clear_bit_unlock(i / GUEST_LOCK_WORDS,
+			 &t->locks[i % GUEST_LOCK_WORDS].bits);
 }
 
-static __always_inline unsigned int liobn_lock_of(unsigned long index)
+static __always_inline unsigned int guest_lock_of(unsigned long index)
 {
-	return (index >> LIOBN_BLOCK_SHIFT) & (LIOBN_NR_LOCKS - 1);
+	return (index >> GUEST_BLOCK_SHIFT) & (GUEST_NR_LOCKS - 1);
 }
 
 /* book3s_64_vio_table.c */
 
-int kvmppc_liobn_grow(struct kvmppc_liobn *l, unsigned long index,
-		      unsigned long nr);
-void kvmppc_liobn_lock(struct kvmppc_liobn *l, unsigned long index,
+int kvmppc_tce_grow(struct kvmppc_tce_table *t, unsigned long index,
+		    unsigned long nr);
+void kvmppc_tce_lock(struct kvmppc_tce_table *t, unsigned long index,
+		     unsigned long nr);
+void kvmppc_tce_unlock(struct kvmppc_tce_table *t, unsigned long index,
 		       unsigned long nr);
-void kvmppc_liobn_unlock(struct kvmppc_liobn *l, unsigned long index,
-			 unsigned long nr);
-void kvmppc_liobn_wake_up(struct kvmppc_liobn *l);
-struct kvmppc_liobn *kvmppc_liobn_of_file(const struct file *file);
+void kvmppc_tce_wake_up(struct kvmppc_tce_table *t);
+struct kvmppc_tce_table *kvmppc_tce_table_of_file(const struct file *file);
 
 /* Wait for all hypercalls of the VM that are under way. */
-static inline void kvmppc_liobn_synchronize(struct kvm *kvm)
+static inline void kvmppc_tce_synchronize(struct kvm *kvm)
 {
 	synchronize_srcu_expedited(&kvm->srcu);
 }
 
 /* book3s_64_vio_attach.c */
 
-void kvmppc_liobn_detach_all(struct kvmppc_liobn *l);
+void kvmppc_tce_detach_all(struct kvmppc_tce_table *t);
 
 #endif /* _POWERPC_BOOK3S_64_VIO_H */

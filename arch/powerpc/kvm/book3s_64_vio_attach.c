@@ -2,20 +2,21 @@
 /*
  * LIOBNs of a guest: the hardware tables that they change.
  *
- * A LIOBN is attached to a table. The window of the table belongs to the process
- * of the VM, which is all that is asked: by which group it was found does not
- * matter later, and groups join and leave the window as they like. The LIOBN
- * changes the table until one of the two goes:
+ * A LIOBN is attached to a table. The window of the table belongs to the
+ * process of the VM, which is all that is asked: by which group it was found
+ * does not matter later, and groups join and leave the window as they like. The
+ * LIOBN changes the table until one of the two goes:
  *
  *  - The window is closed. All of it is unmapped then, and hypercalls change
  *    nothing in it any more. Then tce_owner_end_users() calls
- *    liobn_table_closed(), and the window does not stay charged.
+ *    window_closed(), and the window does not stay charged.
  *  - The file of the LIOBN is closed. No device reaches memory of a guest that
- *    is gone, so all entries of the LIOBN's range are unmapped, by whomever they
- *    were mapped, as if the guest had cleared its table last. The VM lives as
- *    long as any of its LIOBNs.
+ *    is gone, so all entries of the LIOBN's range are unmapped, by whomever
+ *    they were mapped, as if the guest had cleared its table last. The VM lives
+ *    as long as any of its LIOBNs.
  *
- * To let go of a table needs no memory: it is allocated as the table is attached.
+ * To let go of a table needs no memory: it is allocated as the table is
+ * attached.
  */
 
 #include <linux/cleanup.h>
@@ -36,27 +37,28 @@
 #include "book3s_64_vio.h"
 
 /**
- * struct liobn_attachment - a hardware table that a LIOBN changes
+ * struct tce_attachment - a hardware table that a LIOBN changes
  * @next: in the LIOBN's list, until nothing of the LIOBN is used any more
- * @user: in the list of the table's owner. Whoever takes it from there ends the
- *	  attachment: the LIOBN that goes, or the owner that closes the table
+ * @user: in the list of the table's owner. The side that takes it from there
+ *	  ends the attachment: the LIOBN that goes, or the owner that closes the
+ *	  table
  * @ref: one for that, and one for each who waits for it
- * @l: the LIOBN
+ * @t: the guest's table
  * @tbl: the table, with a reference
  * @entry: first entry of the table that the LIOBN changes
  * @nr: how many
  */
-struct liobn_attachment {
+struct tce_attachment {
 	struct list_head next;
 	struct tce_user user;
 	refcount_t ref;
-	struct kvmppc_liobn *l;
+	struct kvmppc_tce_table *t;
 	struct iommu_table *tbl;
 	unsigned long entry;
 	unsigned long nr;
 };
 
-static void put_attachment(struct liobn_attachment *a)
+static void put_attachment(struct tce_attachment *a)
 {
 	if (!refcount_dec_and_test(&a->ref))
 		return;
@@ -65,32 +67,32 @@ static void put_attachment(struct liobn_attachment *a)
 	kfree(a);
 }
 
-static void unlink_attachment(struct liobn_attachment *a)
+static void unlink_attachment(struct tce_attachment *a)
 {
-	guard(mutex)(&a->l->kvm->arch.spapr_tce_lock);
+	guard(mutex)(&a->t->kvm->arch.spapr_tce_lock);
 	list_del(&a->next);
 }
 
 /* Tables */
 
 /* The VM's spapr_tce_lock is held. NULL if there is none. */
-static struct liobn_tables *tables_locked(const struct kvmppc_liobn *l)
+static struct hw_tables *tables_locked(const struct kvmppc_tce_table *t)
 {
-	return rcu_dereference_protected(l->tables,
-			lockdep_is_held(&l->kvm->arch.spapr_tce_lock));
+	return rcu_dereference_protected(t->tables,
+			lockdep_is_held(&t->kvm->arch.spapr_tce_lock));
 }
 
-static unsigned int nr_tables_locked(const struct kvmppc_liobn *l)
+static unsigned int nr_tables_locked(const struct kvmppc_tce_table *t)
 {
-	const struct liobn_tables *tables = tables_locked(l);
+	const struct hw_tables *tables = tables_locked(t);
 
 	return tables ? tables->nr : 0;
 }
 
-static bool has_table(const struct kvmppc_liobn *l,
+static bool has_table(const struct kvmppc_tce_table *t,
 		      const struct iommu_table *tbl)
 {
-	const struct liobn_tables *tables = tables_locked(l);
+	const struct hw_tables *tables = tables_locked(t);
 	unsigned int i;
 
 	for (i = 0; tables && i < tables->nr; i++) {
@@ -101,11 +103,11 @@ static bool has_table(const struct kvmppc_liobn *l,
 	return false;
 }
 
-/* What no hypercall knows. */
-static void free_tables(struct liobn_tables *tables)
+/* These are known to no hypercall. */
+static void free_tables(struct hw_tables *tables)
 {
 	while (tables) {
-		struct liobn_tables *next = tables->next;
+		struct hw_tables *next = tables->next;
 
 		kfree(tables);
 		tables = next;
@@ -113,10 +115,10 @@ static void free_tables(struct liobn_tables *tables)
 }
 
 /* All but @tbl, in @new, which is large enough. */
-static void copy_tables(const struct kvmppc_liobn *l, struct liobn_tables *new,
+static void copy_tables(const struct kvmppc_tce_table *t, struct hw_tables *new,
 			const struct iommu_table *tbl)
 {
-	const struct liobn_tables *old = tables_locked(l);
+	const struct hw_tables *old = tables_locked(t);
 	unsigned int i;
 
 	for (i = 0; old && i < old->nr; i++) {
@@ -126,45 +128,47 @@ static void copy_tables(const struct kvmppc_liobn *l, struct liobn_tables *new,
 }
 
 /* Make hypercalls use @new; what they may still use is returned. */
-static struct liobn_tables *replace_tables(struct kvmppc_liobn *l,
-					   struct liobn_tables *new)
+static struct hw_tables *replace_tables(struct kvmppc_tce_table *t,
+					struct hw_tables *new)
 {
-	return rcu_replace_pointer(l->tables, new,
-			lockdep_is_held(&l->kvm->arch.spapr_tce_lock));
+	return rcu_replace_pointer(t->tables, new,
+			lockdep_is_held(&t->kvm->arch.spapr_tce_lock));
 }
 
 /* Have hypercalls leave a table alone, and wait until they do. */
-static void drop_table(struct kvmppc_liobn *l, const struct iommu_table *tbl)
+static void drop_table(struct kvmppc_tce_table *t,
+		       const struct iommu_table *tbl)
 {
-	struct kvm *kvm = l->kvm;
-	struct liobn_tables *new, *old;
+	struct hw_tables *new, *old, *unused;
+	struct kvm *kvm = t->kvm;
 
 	mutex_lock(&kvm->arch.spapr_tce_lock);
-	new = l->spare;
-	l->spare = new->next;
+	new = t->spare;
+	t->spare = new->next;
 	new->next = NULL;
-	copy_tables(l, new, tbl);
+	copy_tables(t, new, tbl);
 	/* An empty one is as good as none, which is quicker to see. */
-	old = replace_tables(l, new->nr ? new : NULL);
+	unused = new->nr ? NULL : new;
+	old = replace_tables(t, unused ? NULL : new);
 	mutex_unlock(&kvm->arch.spapr_tce_lock);
 
-	kvmppc_liobn_synchronize(kvm);
+	kvmppc_tce_synchronize(kvm);
 	kfree(old);
-	if (!new->nr)
-		kfree(new);
+	/* Whoever replaces @new next frees it, and may have done so. */
+	kfree(unused);
 }
 
 /* Attaching */
 
 /* The window goes, and what it was charged with it. */
-static void liobn_table_closed(struct tce_user *user)
+static void window_closed(struct tce_user *user)
 {
-	struct liobn_attachment *a = container_of(user, struct liobn_attachment,
-						  user);
-	struct kvm *kvm = a->l->kvm;
+	struct tce_attachment *a = container_of(user, struct tce_attachment,
+						user);
+	struct kvm *kvm = a->t->kvm;
 	int idx;
 
-	drop_table(a->l, a->tbl);
+	drop_table(a->t, a->tbl);
 	/* Without it in its list the LIOBN may go, but not the VM's lock. */
 	idx = srcu_read_lock(&kvm->srcu);
 	unlink_attachment(a);
@@ -172,22 +176,23 @@ static void liobn_table_closed(struct tce_user *user)
 	put_attachment(a);
 }
 
-static struct liobn_attachment *alloc_attachment(struct kvmppc_liobn *l,
-						 struct iommu_table *tbl)
+static struct tce_attachment *alloc_attachment(struct kvmppc_tce_table *t,
+					       struct iommu_table *tbl)
 {
-	unsigned int shift = liobn_sub_shift(l, tbl);
-	struct liobn_attachment *a;
+	unsigned int shift = guest_sub_shift(t, tbl);
+	struct tce_attachment *a;
 
 	a = kzalloc(sizeof(*a), GFP_KERNEL_ACCOUNT);
 	if (!a)
 		return NULL;
 
-	a->user.close = liobn_table_closed;
+	INIT_LIST_HEAD(&a->user.next);
+	a->user.close = window_closed;
 	refcount_set(&a->ref, 1);
-	a->l = l;
+	a->t = t;
 	a->tbl = iommu_tce_table_get(tbl);
-	a->entry = l->offset << shift;
-	a->nr = l->size << shift;
+	a->entry = t->offset << shift;
+	a->nr = t->size << shift;
 
 	return a;
 }
@@ -195,45 +200,45 @@ static struct liobn_attachment *alloc_attachment(struct kvmppc_liobn *l,
 /*
  * Make hypercalls change the table too, by @new for one more than @nr tables;
  * @spare is for @nr, when one of them goes. -EEXIST if they do already, -EAGAIN
- * if there are more than @nr. What they may still use goes to @old.
+ * if there are more than @nr. The ones in use go to @old.
  */
-static int add_table(struct liobn_attachment *a, unsigned int nr,
-		     struct liobn_tables *new, struct liobn_tables *spare,
-		     struct liobn_tables **old)
+static int add_table(struct tce_attachment *a, unsigned int nr,
+		     struct hw_tables *new, struct hw_tables *spare,
+		     struct hw_tables **old)
 {
-	struct kvmppc_liobn *l = a->l;
+	struct kvmppc_tce_table *t = a->t;
 
-	guard(mutex)(&l->kvm->arch.spapr_tce_lock);
-	if (has_table(l, a->tbl))
+	guard(mutex)(&t->kvm->arch.spapr_tce_lock);
+	if (has_table(t, a->tbl))
 		return -EEXIST;
-	if (nr_tables_locked(l) > nr)
+	if (nr_tables_locked(t) > nr)
 		return -EAGAIN;
 
-	copy_tables(l, new, NULL);
+	copy_tables(t, new, NULL);
 	new->tbl[new->nr++] = a->tbl;
-	*old = replace_tables(l, new);
-	spare->next = l->spare;
-	l->spare = spare;
-	list_add_tail(&a->next, &l->attachments);
+	*old = replace_tables(t, new);
+	spare->next = t->spare;
+	t->spare = spare;
+	list_add_tail(&a->next, &t->attachments);
 
 	return 0;
 }
 
-static unsigned int nr_tables(struct kvmppc_liobn *l)
+static unsigned int nr_tables(struct kvmppc_tce_table *t)
 {
-	guard(mutex)(&l->kvm->arch.spapr_tce_lock);
+	guard(mutex)(&t->kvm->arch.spapr_tce_lock);
 
-	return nr_tables_locked(l);
+	return nr_tables_locked(t);
 }
 
 /* As add_table(), with the memory that it takes, or -ENOMEM. */
-static int grow_and_add_table(struct liobn_attachment *a)
+static int grow_and_add_table(struct tce_attachment *a)
 {
-	struct liobn_tables *new, *spare, *old = NULL;
+	struct hw_tables *new, *spare, *old = NULL;
 	int ret;
 
 	do {
-		unsigned int nr = nr_tables(a->l);
+		unsigned int nr = nr_tables(a->t);
 
 		new = kzalloc(struct_size(new, tbl, nr + 1),
 			      GFP_KERNEL_ACCOUNT);
@@ -249,19 +254,20 @@ static int grow_and_add_table(struct liobn_attachment *a)
 	} while (ret == -EAGAIN);
 
 	if (old)
-		kvmppc_liobn_synchronize(a->l->kvm);
+		kvmppc_tce_synchronize(a->t->kvm);
 	kfree(old);
 
 	return ret;
 }
 
 /*
- * Hypercalls know the table first, and a closed one takes nothing from them. Then
- * the LIOBN becomes a user of it, and will be told when the window is closed.
+ * Hypercalls know the table first, and a closed one takes nothing from them.
+ * Then the LIOBN becomes a user of it, and will be told when the window is
+ * closed.
  */
-static int attach(struct kvmppc_liobn *l, struct iommu_table *tbl)
+static int attach(struct kvmppc_tce_table *t, struct iommu_table *tbl)
 {
-	struct liobn_attachment *a = alloc_attachment(l, tbl);
+	struct tce_attachment *a = alloc_attachment(t, tbl);
 	int ret;
 
 	if (!a)
@@ -276,8 +282,10 @@ static int attach(struct kvmppc_liobn *l, struct iommu_table *tbl)
 	if (!tce_user_add(tbl, &a->user))
 		return 0;
 
-	/* The window was closed meanwhile: it is as if it had not been found. */
-	drop_table(l, tbl);
+	/*
+	 * The window was closed meanwhile: it is as if it had not been found.
+	 */
+	drop_table(t, tbl);
 	unlink_attachment(a);
 	put_attachment(a);
 
@@ -285,12 +293,12 @@ static int attach(struct kvmppc_liobn *l, struct iommu_table *tbl)
 }
 
 /* A table that the LIOBN still changes, or is about to stop changing. */
-static struct liobn_attachment *get_attachment(struct kvmppc_liobn *l)
+static struct tce_attachment *get_attachment(struct kvmppc_tce_table *t)
 {
-	struct liobn_attachment *a;
+	struct tce_attachment *a;
 
-	guard(mutex)(&l->kvm->arch.spapr_tce_lock);
-	a = list_first_entry_or_null(&l->attachments, struct liobn_attachment,
+	guard(mutex)(&t->kvm->arch.spapr_tce_lock);
+	a = list_first_entry_or_null(&t->attachments, struct tce_attachment,
 				     next);
 	if (a)
 		refcount_inc(&a->ref);
@@ -299,11 +307,11 @@ static struct liobn_attachment *get_attachment(struct kvmppc_liobn *l)
 }
 
 /* End all attachments of a LIOBN; those that windows did not end join @gone. */
-static void take_attachments(struct kvmppc_liobn *l, struct list_head *gone)
+static void take_attachments(struct kvmppc_tce_table *t, struct list_head *gone)
 {
-	struct liobn_attachment *a;
+	struct tce_attachment *a;
 
-	while ((a = get_attachment(l))) {
+	while ((a = get_attachment(t))) {
 		if (tce_user_del(a->tbl, &a->user)) {
 			unlink_attachment(a);
 			list_add_tail(&a->next, gone);
@@ -313,22 +321,22 @@ static void take_attachments(struct kvmppc_liobn *l, struct list_head *gone)
 }
 
 /**
- * kvmppc_liobn_detach_all - let all hardware tables of a LIOBN go
- * @l: the LIOBN, that no hypercall finds any more
+ * kvmppc_tce_detach_all - let all hardware tables of a LIOBN go
+ * @t: the guest's table, which no hypercall finds any more
  *
  * When it returns, no hypercall uses the LIOBN, and nothing is mapped in its
  * range of any hardware table.
  *
  * Context: May sleep.
  */
-void kvmppc_liobn_detach_all(struct kvmppc_liobn *l)
+void kvmppc_tce_detach_all(struct kvmppc_tce_table *t)
 {
-	struct liobn_attachment *a, *next;
+	struct tce_attachment *a, *next;
 	LIST_HEAD(gone);
 
-	take_attachments(l, &gone);
-	/* For hypercalls, and for liobn_table_closed(). */
-	kvmppc_liobn_synchronize(l->kvm);
+	take_attachments(t, &gone);
+	/* For hypercalls, and for window_closed(). */
+	kvmppc_tce_synchronize(t->kvm);
 	list_for_each_entry_safe(a, next, &gone, next) {
 		/*
 		 * Takes no memory, because it begins where a chunk does. A
@@ -339,30 +347,30 @@ void kvmppc_liobn_detach_all(struct kvmppc_liobn *l)
 		list_del(&a->next);
 		put_attachment(a);
 	}
-	kfree(rcu_dereference_protected(l->tables, true));
-	free_tables(l->spare);
+	kfree(rcu_dereference_protected(t->tables, true));
+	free_tables(t->spare);
 }
 
 /* Finding */
 
 /* Can what is put in the LIOBN go to the table as well? */
-static bool table_fits(const struct kvmppc_liobn *l,
+static bool table_fits(const struct kvmppc_tce_table *t,
 		       const struct iommu_table *tbl)
 {
-	if (tce_owner_mm(tbl) != l->kvm->mm)
+	if (tce_owner_mm(tbl) != t->kvm->mm)
 		return false;
 
-	return tbl->it_page_shift <= l->page_shift &&
+	return tbl->it_page_shift <= t->page_shift &&
 	       tbl->it_offset << tbl->it_page_shift ==
-	       l->offset << l->page_shift &&
-	       tbl->it_size << tbl->it_page_shift >= l->size << l->page_shift;
+	       t->offset << t->page_shift &&
+	       tbl->it_size << tbl->it_page_shift >= t->size << t->page_shift;
 }
 
 /*
  * A window of the group, with a reference to its table; it may be going. The
  * group's data is gone before its PE is, and RCU is waited for in between.
  */
-static struct iommu_table *get_window(struct iommu_group *grp, int num)
+static struct iommu_table *get_hw_table(struct iommu_group *grp, int num)
 {
 	struct iommu_table_group *table_group;
 	struct iommu_table *tbl = NULL;
@@ -375,15 +383,15 @@ static struct iommu_table *get_window(struct iommu_group *grp, int num)
 	return tbl ? iommu_tce_table_get(tbl) : NULL;
 }
 
-static struct iommu_table *find_table(const struct kvmppc_liobn *l,
-				      struct iommu_group *grp)
+static struct iommu_table *find_window(const struct kvmppc_tce_table *t,
+				       struct iommu_group *grp)
 {
 	int num;
 
 	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++) {
-		struct iommu_table *tbl = get_window(grp, num);
+		struct iommu_table *tbl = get_hw_table(grp, num);
 
-		if (tbl && table_fits(l, tbl))
+		if (tbl && table_fits(t, tbl))
 			return tbl;
 		if (tbl)
 			iommu_tce_table_put(tbl);
@@ -400,7 +408,7 @@ static struct iommu_table *find_table(const struct kvmppc_liobn *l,
  *	 address, is not smaller, and neither are its pages larger, nor does it
  *	 belong to another process or pin pages as they are mapped
  *
- * What is in either of them before stays as it is. Attaching twice is the same
+ * Their entries stay as they are. Attaching twice is the same
  * as attaching once. From then on the group does not matter: it is the window
  * that is attached, until that is removed.
  *
@@ -414,7 +422,7 @@ static struct iommu_table *find_table(const struct kvmppc_liobn *l,
 long kvm_spapr_tce_attach_iommu_group(struct kvm *kvm, int tablefd,
 				      struct iommu_group *grp)
 {
-	struct kvmppc_liobn *l;
+	struct kvmppc_tce_table *t;
 	struct iommu_table *tbl;
 	int ret;
 
@@ -423,15 +431,15 @@ long kvm_spapr_tce_attach_iommu_group(struct kvm *kvm, int tablefd,
 	if (fd_empty(f))
 		return -EBADF;
 
-	l = kvmppc_liobn_of_file(fd_file(f));
-	if (!l || l->kvm != kvm)
+	t = kvmppc_tce_table_of_file(fd_file(f));
+	if (!t || t->kvm != kvm)
 		return -EINVAL;
 
-	tbl = find_table(l, grp);
+	tbl = find_window(t, grp);
 	if (!tbl)
 		return -EINVAL;
 
-	ret = attach(l, tbl);
+	ret = attach(t, tbl);
 	iommu_tce_table_put(tbl);
 
 	return ret;

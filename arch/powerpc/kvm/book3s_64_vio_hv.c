@@ -1,34 +1,48 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Hypercalls that change the TCEs of a LIOBN, in real mode on POWER8.
+ * Hypercalls that change the TCEs of a LIOBN, early: before the guest's context
+ * is left, which is most of what they cost.
  *
- * A hypercall that is finished here does not leave the guest's context, which
- * is most of what it costs. One that can't be finished changes nothing and
- * returns H_TOO_HARD. Then virtual mode does it: book3s_64_vio.c, where the
- * first comment is about both.
+ * POWER8 comes here from hcall_real_table, later CPUs from
+ * kvmhv_vcpu_entry_p9(). A hypercall that can't be finished here changes
+ * nothing and returns H_TOO_HARD. Then virtual mode does it: book3s_64_vio.c,
+ * where the first comment is about both.
  *
  * The rules of real mode, for this file and all that it calls:
  *
- *  - The MMU is off. Memory is that of the linear map: no vmalloc, so no module
- *    text or data, no dynamic per-cpu memory; and no memory of the process but
- *    what is registered, found by its physical address.
- *  - Interrupts are off, and the CPU may be a secondary thread, which is offline
- *    for Linux. Nothing sleeps, or allocates or frees, or schedules, or prints.
+ *  - The MMU is off: on POWER8, and wherever the host or the guest has a hash
+ *    MMU. Memory is that of the linear map: no vmalloc, so no module text or
+ *    data, no per-cpu memory; and of the process's memory only what is
+ *    registered, which is found by its physical address. With a radix guest on
+ *    a radix host the MMU may be on, with LPIDR and PIDR of the guest. The
+ *    kernel's addresses, quadrant 3, are those of LPID 0 and PID 0 all the
+ *    same, but user addresses are not the process's. The rules are the same.
+ *  - The time base, the decrementer, SPRGs, the PMU, vector and floating point
+ *    registers may be the guest's. Whatever interrupts here is taken for a
+ *    guest's exit that went wrong, so nothing may trap: no WARN.
+ *  - Interrupts are off, and the CPU may be a secondary thread, which is
+ *    offline for Linux. Nothing sleeps, or allocates or frees, or schedules, or
+ *    prints.
  *  - Nobody waits: a lock that is taken means H_TOO_HARD, and no loop is longer
  *    than a list, 512 entries of the guest's, or a chunk, 1024 of a hardware
- *    table. Those who wait for a lock held here don't wait for long, and are not
- *    woken.
+ *    table. Those who wait for a lock held here don't wait for long, and are
+ *    not woken.
  *  - No tracing and no instrumentation: built without ftrace, KCOV, UBSAN, gcov
- *    and the stack protector, and without KCSAN in a kernel that runs on POWER8,
- *    see the Makefile. Makefile.postlink checks the functions that are called
- *    against a list. KASAN finds itself off: it needs the radix MMU.
- *  - RCU does not watch this CPU, and SRCU is not called from here: the thread
- *    that enters the guest for the whole core is in read-side sections of
- *    kvm->srcu and of tce_real_mode_srcu until all threads have left it, see
- *    kvmppc_run_core(). The former covers memslots, LIOBNs and their tables, but
- *    only those of the VM whose vcore is the core's first one; vcpus of other
- *    VMs, on split cores, are sent to virtual mode. The latter covers what
+ *    and the stack protector, and without KCSAN in a kernel that runs on
+ *    POWER8, see the Makefile. Makefile.postlink checks the functions that are
+ *    called against a list. KASAN needs the radix MMU, and that it is on.
+ *  - SRCU is not called from here. On POWER8 the thread that enters the guest
+ *    for the whole core is in read-side sections of kvm->srcu and of
+ *    tce_real_mode_srcu until all threads have left it, see kvmppc_run_core().
+ *    The former covers memslots, LIOBNs and their tables, but only those of the
+ *    VM whose vcore is the core's first one; vcpus of other VMs, on split
+ *    cores, are sent to virtual mode. The latter covers what
  *    tce_free_deferred() frees: regions, their index, the groups of a table.
+ *    Later CPUs are in kvm->srcu as well, see kvmhv_run_single_vcpu(). RCU goes
+ *    on watching them while they run a guest, and all that runs without
+ *    interrupts is a read-side section of it; but it does not watch where
+ *    context tracking is active (nohz_full), so there they are in
+ *    tce_real_mode_srcu, too.
  */
 
 #include <linux/kvm_host.h>
@@ -38,25 +52,30 @@
 #include <asm/kvm_book3s.h>
 #include <asm/kvm_ppc.h>
 #include <asm/paca.h>
-#include <asm/tce_check.h>
-#include <asm/tce_list.h>
+#include <asm/reg.h>
 
+#include "../kernel/tce/gate.h"
 #include "book3s_64_vio.h"
 #include "book3s_64_vio_template.h"
 
-static struct kvmppc_liobn *find_liobn(struct kvm_vcpu *vcpu, u64 number)
+/* This and what calls it is inline: most hypercalls are one H_PUT_TCE. */
+static __always_inline struct kvmppc_tce_table *
+find_table(struct kvm_vcpu *vcpu, u64 number)
 {
 	const struct kvm_split_mode *split;
 	struct kvm *kvm = vcpu->kvm;
-	struct kvmppc_liobn *l;
+	struct kvmppc_tce_table *t;
+
+	if (!kvm->arch.tce_early)
+		return NULL;
 
 	split = local_paca->kvm_hstate.kvm_split_mode;
 	if (split && split->vc[0]->kvm != kvm)
 		return NULL;
 
-	list_for_each_entry_lockless(l, &kvm->arch.spapr_tce_tables, next) {
-		if (l->number == number)
-			return l;
+	list_for_each_entry_lockless(t, &kvm->arch.spapr_tce_tables, next) {
+		if (t->number == number)
+			return t;
 	}
 
 	return NULL;
@@ -68,48 +87,48 @@ static long finish(struct kvm_vcpu *vcpu, long ret)
 	if (ret == H_TOO_HARD)
 		vcpu->stat.tce_handed_over++;
 	else
-		vcpu->stat.tce_real_mode++;
+		vcpu->stat.tce_early++;
 
 	return ret;
 }
 
-static const struct liobn_tables *tables_of(const struct kvmppc_liobn *l)
+static const struct hw_tables *tables_of(const struct kvmppc_tce_table *t)
 {
-	return rcu_dereference_raw_check(l->tables);
+	return rcu_dereference_raw_check(t->tables);
 }
 
-static long stuff(struct kvmppc_liobn *l, unsigned long first, u64 tce,
+static long stuff(struct kvmppc_tce_table *t, unsigned long first, u64 tce,
 		  unsigned long nr)
 {
-	if (!liobn_stuff_now(l, tables_of(l), first, nr, tce, true))
+	if (!guest_stuff_now(t, tables_of(t), first, nr, tce, true))
 		return H_TOO_HARD;
 
 	return H_SUCCESS;
 }
 
-static long put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
-		    unsigned long ioba, unsigned long tce)
+static __always_inline long put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
+				    unsigned long ioba, unsigned long tce)
 {
-	struct kvmppc_liobn *l = find_liobn(vcpu, liobn);
+	struct kvmppc_tce_table *t = find_table(vcpu, liobn);
 	struct tce_memory memory = { 0 };
-	struct liobn_guest guest;
+	struct guest_slots guest;
 	unsigned long first;
 	u64 ua;
 
-	if (!l)
+	if (!t)
 		return H_TOO_HARD;
 
-	if (!kvmppc_liobn_has(l, ioba, 1))
+	if (!kvmppc_tce_has(t, ioba, 1))
 		return H_PARAMETER;
 
-	first = ioba >> l->page_shift;
+	first = ioba >> t->page_shift;
 	if (!(tce & TCE_PERM_MASK))
-		return stuff(l, first, tce, 1);
+		return stuff(t, first, tce, 1);
 
-	guest.l = l;
+	guest.t = t;
 	guest.slots = kvm_memslots_raw(vcpu->kvm);
-	if (!liobn_to_ua(&guest, &memory, tce, &ua) ||
-	    !liobn_put_one_now(l, tables_of(l), first, tce, ua, true))
+	if (!guest_to_ua(&guest, &memory, tce, &ua) ||
+	    guest_write_one(t, tables_of(t), first, tce, ua, true))
 		return H_TOO_HARD;
 
 	return H_SUCCESS;
@@ -145,7 +164,7 @@ long kvmppc_rm_h_put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
  * registered, even if the process has put other memory in its place since.
  */
 static const __be64 *find_list(struct kvm_memslots *slots,
-			       const struct liobn_tables *tables,
+			       const struct hw_tables *tables,
 			       unsigned long tce_list,
 			       struct mm_iommu_region **region)
 {
@@ -166,13 +185,13 @@ static const __be64 *find_list(struct kvm_memslots *slots,
 	return tce_rm_memory(tables->tbl[0], ua, region);
 }
 
-static long put_list(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
-		     unsigned long first, unsigned long tce_list,
-		     unsigned long nr)
+static long write_list(struct kvm_vcpu *vcpu, struct kvmppc_tce_table *t,
+		       unsigned long first, unsigned long tce_list,
+		       unsigned long nr)
 {
 	struct kvm_memslots *slots = kvm_memslots_raw(vcpu->kvm);
-	const struct liobn_tables *tables = tables_of(l);
-	struct liobn_list *list = vcpu->arch.tce_list;
+	const struct hw_tables *tables = tables_of(t);
+	struct guest_list *list = vcpu->arch.tce_list;
 	struct mm_iommu_region *region;
 	const __be64 *tces;
 	int ret;
@@ -184,8 +203,8 @@ static long put_list(struct kvm_vcpu *vcpu, struct kvmppc_liobn *l,
 	if (!tces)
 		return H_TOO_HARD;
 
-	ret = liobn_put_now(l, slots, tables, first, nr, tces, list, true);
-	mm_iommu_drop(region, 1);
+	ret = guest_write_list(t, slots, tables, first, nr, tces, list, true);
+	mm_iommu_uncount(region, 1);
 
 	return ret ? H_TOO_HARD : H_SUCCESS;
 }
@@ -194,19 +213,19 @@ static long put_tce_indirect(struct kvm_vcpu *vcpu, unsigned long liobn,
 			     unsigned long ioba, unsigned long tce_list,
 			     unsigned long npages)
 {
-	struct kvmppc_liobn *l = find_liobn(vcpu, liobn);
+	struct kvmppc_tce_table *t = find_table(vcpu, liobn);
 
-	if (!l)
+	if (!t)
 		return H_TOO_HARD;
 
 	if (npages > TCE_LIST_MAX || tce_list & (TCE_LIST_BYTES - 1) ||
-	    !kvmppc_liobn_has(l, ioba, npages))
+	    !kvmppc_tce_has(t, ioba, npages))
 		return H_PARAMETER;
 
 	if (!npages)
 		return H_SUCCESS;
 
-	return put_list(vcpu, l, ioba >> l->page_shift, tce_list, npages);
+	return write_list(vcpu, t, ioba >> t->page_shift, tce_list, npages);
 }
 
 /**
@@ -238,12 +257,12 @@ static long stuff_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 		      unsigned long ioba, unsigned long tce_value,
 		      unsigned long npages)
 {
-	struct kvmppc_liobn *l = find_liobn(vcpu, liobn);
+	struct kvmppc_tce_table *t = find_table(vcpu, liobn);
 
-	if (!l)
+	if (!t)
 		return H_TOO_HARD;
 
-	if (tce_value & TCE_PERM_MASK || !kvmppc_liobn_has(l, ioba, npages))
+	if (tce_value & TCE_PERM_MASK || !kvmppc_tce_has(t, ioba, npages))
 		return H_PARAMETER;
 
 	if (!npages)
@@ -252,7 +271,7 @@ static long stuff_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 	if (npages > TCE_LIST_MAX)
 		return H_TOO_HARD;
 
-	return stuff(l, ioba >> l->page_shift, tce_value, npages);
+	return stuff(t, ioba >> t->page_shift, tce_value, npages);
 }
 
 /**
@@ -283,16 +302,16 @@ long kvmppc_rm_h_stuff_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 static long get_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 		    unsigned long ioba)
 {
-	struct kvmppc_liobn *l = find_liobn(vcpu, liobn);
+	struct kvmppc_tce_table *t = find_table(vcpu, liobn);
 	u64 *entry;
 
-	if (!l)
+	if (!t)
 		return H_TOO_HARD;
 
-	if (!kvmppc_liobn_has(l, ioba, 1))
+	if (!kvmppc_tce_has(t, ioba, 1))
 		return H_PARAMETER;
 
-	entry = kvmppc_liobn_tce(l, (ioba >> l->page_shift) - l->offset);
+	entry = kvmppc_tce_entry(t, (ioba >> t->page_shift) - t->offset);
 	vcpu->arch.regs.gpr[4] = entry ? READ_ONCE(*entry) : 0;
 
 	return H_SUCCESS;
@@ -311,4 +330,53 @@ long kvmppc_rm_h_get_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 			 unsigned long ioba)
 {
 	return finish(vcpu, get_tce(vcpu, liobn, ioba));
+}
+
+static long do_hcall(struct kvm_vcpu *vcpu, const unsigned long *gpr)
+{
+	switch (gpr[3]) {
+	case H_GET_TCE:
+		return kvmppc_rm_h_get_tce(vcpu, gpr[4], gpr[5]);
+	case H_PUT_TCE:
+		return kvmppc_rm_h_put_tce(vcpu, gpr[4], gpr[5], gpr[6]);
+	case H_STUFF_TCE:
+		return kvmppc_rm_h_stuff_tce(vcpu, gpr[4], gpr[5], gpr[6],
+					     gpr[7]);
+	case H_PUT_TCE_INDIRECT:
+		return kvmppc_rm_h_put_tce_indirect(vcpu, gpr[4], gpr[5],
+						    gpr[6], gpr[7]);
+	}
+
+	return H_TOO_HARD;
+}
+
+/**
+ * kvmppc_h_tce_early - finish a TCE hypercall on POWER9 and later
+ * @vcpu: the vCPU, which has just left the guest; its GPRs are saved
+ *
+ * Virtual mode decides about all others: hypercalls of a nested guest go to its
+ * hypervisor, those made in problem state are refused, and in a transaction or
+ * in a secure guest there is more to look after than is done here.
+ *
+ * Context: As real mode; with two radix MMUs the MMU may be on.
+ * Return: true if the hypercall is finished, with its results in the GPRs;
+ *	   false, with nothing changed, if virtual mode has to do it.
+ */
+bool kvmppc_h_tce_early(struct kvm_vcpu *vcpu)
+{
+	unsigned long *gpr = vcpu->arch.regs.gpr;
+	const struct kvm *kvm = vcpu->kvm;
+	long ret;
+
+	if (vcpu->arch.nested || kvm->arch.secure_guest ||
+	    vcpu->arch.shregs.msr & (MSR_PR | MSR_TS_MASK) ||
+	    !test_bit(gpr[3] / 4, kvm->arch.enabled_hcalls))
+		return false;
+
+	ret = do_hcall(vcpu, gpr);
+	if (ret == H_TOO_HARD)
+		return false;
+	gpr[3] = ret;
+
+	return true;
 }

@@ -3,12 +3,14 @@
  * LIOBNs of a guest: its tables, their memory, locks and files.
  *
  * A table is made by KVM_CREATE_SPAPR_TCE_64 and lives as long as its file. The
- * VM lives as long as any of its tables. Pages of a table are allocated when the
- * guest or user space first touch them; what they may come to is charged before.
+ * VM lives as long as any of its tables. Pages of a table are allocated when
+ * the guest or user space first touch them; what they may come to is charged
+ * before.
  *
  * Locks cover blocks of entries, so that the guest's table and the hardware
- * tables always tell the same. They are taken in ascending order. Real mode
- * takes them as well, if they are free: book3s_64_vio_hv.c.
+ * tables always tell the same, unless a hypervisor refuses to clear an entry.
+ * They are taken in ascending order. Real mode takes them as well, if they are
+ * free: book3s_64_vio_hv.c.
  *
  * The VM's spapr_tce_lock guards its list of LIOBNs, and their attachments.
  * Nothing is allocated under it: memory of one process may be short for long.
@@ -27,22 +29,23 @@
 
 #include <asm/kvm_ppc.h>
 #include <asm/mm_iommu.h>
+#include <asm/paravirt.h>
 
 #include "book3s_64_vio.h"
 
 /* Looks at a lock before going to sleep: longer than changing a list takes. */
-#define LIOBN_LOCK_SPINS	2000
+#define GUEST_LOCK_SPINS	2000
 
 /* Memory */
 
 static unsigned long table_pages(u64 size)
 {
-	return DIV_ROUND_UP(size, LIOBN_TCES_PER_PAGE);
+	return DIV_ROUND_UP(size, GUEST_TCES_PER_PAGE);
 }
 
 static unsigned long table_nodes(u64 size)
 {
-	return DIV_ROUND_UP(table_pages(size), LIOBN_NODE_PAGES);
+	return DIV_ROUND_UP(table_pages(size), GUEST_NODE_PAGES);
 }
 
 /* Pages to charge for a table: what it takes when all of it is in use. */
@@ -50,55 +53,55 @@ static unsigned long table_cost(u64 size)
 {
 	unsigned long nodes = table_nodes(size), bytes;
 
-	bytes = struct_size_t(struct kvmppc_liobn, node, nodes) +
-		nodes * sizeof(struct liobn_node);
+	bytes = struct_size_t(struct kvmppc_tce_table, node, nodes) +
+		nodes * sizeof(struct guest_node);
 
 	return table_pages(size) + DIV_ROUND_UP(bytes, PAGE_SIZE);
 }
 
-static void free_node(struct liobn_node *node)
+static void free_node(struct guest_node *node)
 {
 	unsigned long i;
 
 	if (!node)
 		return;
 
-	for (i = 0; i < LIOBN_NODE_PAGES; i++)
+	for (i = 0; i < GUEST_NODE_PAGES; i++)
 		free_page((unsigned long)node->page[i]);
 	kfree(node);
 	cond_resched();
 }
 
-static void free_liobn(struct kvmppc_liobn *l)
+static void free_table(struct kvmppc_tce_table *t)
 {
 	unsigned long i;
 
-	for (i = 0; i < l->nr_nodes; i++)
-		free_node(l->node[i]);
-	kfree(l);
+	for (i = 0; i < t->nr_nodes; i++)
+		free_node(t->node[i]);
+	kfree(t);
 }
 
 /* Where the page of an entry is kept, having a node for it. */
-static u64 **grow_page_slot(struct kvmppc_liobn *l, unsigned long index)
+static u64 **grow_page_slot(struct kvmppc_tce_table *t, unsigned long index)
 {
-	unsigned long i = index / LIOBN_TCES_PER_PAGE >> LIOBN_NODE_SHIFT;
-	struct liobn_node *node;
+	unsigned long i = index / GUEST_TCES_PER_PAGE >> GUEST_NODE_SHIFT;
+	struct guest_node *node;
 
-	if (!READ_ONCE(l->node[i])) {
+	if (!READ_ONCE(t->node[i])) {
 		node = kzalloc(sizeof(*node), GFP_KERNEL_ACCOUNT);
 		if (!node)
 			return NULL;
-		if (cmpxchg(&l->node[i], NULL, node))
+		if (cmpxchg(&t->node[i], NULL, node))
 			kfree(node);
 	}
 
-	return kvmppc_liobn_page(l, index);
+	return kvmppc_tce_page(t, index);
 }
 
 /* The page of an entry, made if there is none; NULL without memory. */
-static u64 *grow_page(struct kvmppc_liobn *l, unsigned long index)
+static u64 *grow_page(struct kvmppc_tce_table *t, unsigned long index)
 {
-	u64 **slot = grow_page_slot(l, index), *page;
+	u64 **slot = grow_page_slot(t, index), *page;
 
 	if (!slot)
 		return NULL;
@@ -115,23 +118,23 @@ static u64 *grow_page(struct kvmppc_liobn *l, unsigned long index)
 }
 
 /**
- * kvmppc_liobn_grow - have memory for entries of a guest's table
- * @l: the LIOBN
+ * kvmppc_tce_grow - have memory for entries of a guest's table
+ * @t: the guest's table
  * @index: the first one, from 0
  * @nr: how many, at least 1
  *
  * Context: May sleep.
- * Return: 0 or -ENOMEM. What was allocated stays, since it was charged.
+ * Return: 0 or -ENOMEM. Pages stay, because they were charged.
  */
-int kvmppc_liobn_grow(struct kvmppc_liobn *l, unsigned long index,
-		      unsigned long nr)
+int kvmppc_tce_grow(struct kvmppc_tce_table *t, unsigned long index,
+		    unsigned long nr)
 {
 	unsigned long last = index + nr - 1;
 
 	for (;;) {
-		if (!grow_page(l, index))
+		if (!grow_page(t, index))
 			return -ENOMEM;
-		index |= LIOBN_TCES_PER_PAGE - 1;
+		index |= GUEST_TCES_PER_PAGE - 1;
 		if (index >= last)
 			return 0;
 		index++;
@@ -141,18 +144,22 @@ int kvmppc_liobn_grow(struct kvmppc_liobn *l, unsigned long index,
 
 /* Locks */
 
-/* Real mode unlocks without waking anyone: look again after a tick. */
-static void lock_one(struct kvmppc_liobn *l, unsigned int i)
+/*
+ * Real mode unlocks without waking anyone: look again after a tick. On a shared
+ * processor spinning may keep the holder from running: a CPU that sleeps gives
+ * its time back.
+ */
+static void lock_one(struct kvmppc_tce_table *t, unsigned int i)
 {
-	unsigned int spins;
+	unsigned int most = is_shared_processor() ? 1 : GUEST_LOCK_SPINS, spins;
 
-	for (spins = 0; spins < LIOBN_LOCK_SPINS; spins++) {
-		if (liobn_trylock_one(l, i))
+	for (spins = 0; spins < most; spins++) {
+		if (guest_trylock_one(t, i))
 			return;
 		cpu_relax();
 	}
 
-	while (!wait_event_timeout(l->wait, liobn_trylock_one(l, i), 1))
+	while (!wait_event_timeout(t->wait, guest_trylock_one(t, i), 1))
 		;
 }
 
@@ -169,88 +176,88 @@ static bool lock_is_in(unsigned int i, unsigned int first, unsigned int last)
 static void lock_range_ends(unsigned long index, unsigned long nr,
 			    unsigned int *first, unsigned int *last)
 {
-	unsigned long blocks = ((index + nr - 1) >> LIOBN_BLOCK_SHIFT) -
-			       (index >> LIOBN_BLOCK_SHIFT) + 1;
+	unsigned long blocks = ((index + nr - 1) >> GUEST_BLOCK_SHIFT) -
+			       (index >> GUEST_BLOCK_SHIFT) + 1;
 
 	*first = 0;
-	*last = LIOBN_NR_LOCKS - 1;
-	if (blocks < LIOBN_NR_LOCKS) {
-		*first = liobn_lock_of(index);
-		*last = liobn_lock_of(index + nr - 1);
+	*last = GUEST_NR_LOCKS - 1;
+	if (blocks < GUEST_NR_LOCKS) {
+		*first = guest_lock_of(index);
+		*last = guest_lock_of(index + nr - 1);
 	}
 }
 
 /**
- * kvmppc_liobn_lock - keep others from changing entries
- * @l: the LIOBN
+ * kvmppc_tce_lock - keep others from changing entries
+ * @t: the guest's table
  * @index: the first one, from 0
  * @nr: how many, at least 1
  *
  * Context: May sleep; no other entries of the LIOBN are locked.
  */
-void kvmppc_liobn_lock(struct kvmppc_liobn *l, unsigned long index,
-		       unsigned long nr)
+void kvmppc_tce_lock(struct kvmppc_tce_table *t, unsigned long index,
+		     unsigned long nr)
 {
 	unsigned int first, last, i;
 
 	lock_range_ends(index, nr, &first, &last);
 	if (first == last) {
-		lock_one(l, first);
+		lock_one(t, first);
 		return;
 	}
 
-	for (i = 0; i < LIOBN_NR_LOCKS; i++) {
+	for (i = 0; i < GUEST_NR_LOCKS; i++) {
 		if (lock_is_in(i, first, last))
-			lock_one(l, i);
+			lock_one(t, i);
 	}
 }
 
 /**
- * kvmppc_liobn_wake_up - tell those that wait for a lock that one is free
- * @l: the LIOBN
+ * kvmppc_tce_wake_up - tell those that wait for a lock that one is free
+ * @t: the guest's table
  *
  * Context: Any but real mode, without locks of the LIOBN.
  */
-void kvmppc_liobn_wake_up(struct kvmppc_liobn *l)
+void kvmppc_tce_wake_up(struct kvmppc_tce_table *t)
 {
-	if (wq_has_sleeper(&l->wait))
-		wake_up_all(&l->wait);
+	if (wq_has_sleeper(&t->wait))
+		wake_up_all(&t->wait);
 }
 
 /**
- * kvmppc_liobn_unlock - undo kvmppc_liobn_lock()
- * @l: the LIOBN
+ * kvmppc_tce_unlock - undo kvmppc_tce_lock()
+ * @t: the guest's table
  * @index: the first one, from 0
  * @nr: how many, at least 1
  *
  * Context: Any but real mode.
  */
-void kvmppc_liobn_unlock(struct kvmppc_liobn *l, unsigned long index,
-			 unsigned long nr)
+void kvmppc_tce_unlock(struct kvmppc_tce_table *t, unsigned long index,
+		       unsigned long nr)
 {
 	unsigned int first, last, i;
 
 	lock_range_ends(index, nr, &first, &last);
-	for (i = first; ; i = (i + 1) % LIOBN_NR_LOCKS) {
-		liobn_unlock_one(l, i);
+	for (i = first; ; i = (i + 1) % GUEST_NR_LOCKS) {
+		guest_unlock_one(t, i);
 		if (i == last)
 			break;
 	}
 
-	kvmppc_liobn_wake_up(l);
+	kvmppc_tce_wake_up(t);
 }
 
 /* The file */
 
-static vm_fault_t liobn_fault(struct vm_fault *vmf)
+static vm_fault_t table_fault(struct vm_fault *vmf)
 {
-	struct kvmppc_liobn *l = vmf->vma->vm_file->private_data;
+	struct kvmppc_tce_table *t = vmf->vma->vm_file->private_data;
 	u64 *page;
 
-	if (vmf->pgoff >= table_pages(l->size))
+	if (vmf->pgoff >= table_pages(t->size))
 		return VM_FAULT_SIGBUS;
 
-	page = grow_page(l, vmf->pgoff * LIOBN_TCES_PER_PAGE);
+	page = grow_page(t, vmf->pgoff * GUEST_TCES_PER_PAGE);
 	if (!page)
 		return VM_FAULT_OOM;
 
@@ -260,87 +267,87 @@ static vm_fault_t liobn_fault(struct vm_fault *vmf)
 	return 0;
 }
 
-static const struct vm_operations_struct liobn_vm_ops = {
-	.fault	= liobn_fault,
+static const struct vm_operations_struct table_vm_ops = {
+	.fault	= table_fault,
 };
 
-static int liobn_mmap(struct file *file, struct vm_area_struct *vma)
+static int table_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	vma->vm_ops = &liobn_vm_ops;
+	vma->vm_ops = &table_vm_ops;
 
 	return 0;
 }
 
 /* No hypercall finds the LIOBN from here on, though some may still use it. */
-static void unlink_liobn(struct kvmppc_liobn *l)
+static void unlink_table(struct kvmppc_tce_table *t)
 {
-	guard(mutex)(&l->kvm->arch.spapr_tce_lock);
-	list_del_rcu(&l->next);
+	guard(mutex)(&t->kvm->arch.spapr_tce_lock);
+	list_del_rcu(&t->next);
 }
 
-static int liobn_release(struct inode *inode, struct file *file)
+static int table_release(struct inode *inode, struct file *file)
 {
-	struct kvmppc_liobn *l = file->private_data;
-	struct kvm *kvm = l->kvm;
+	struct kvmppc_tce_table *t = file->private_data;
+	struct kvm *kvm = t->kvm;
 
-	unlink_liobn(l);
-	kvmppc_liobn_detach_all(l);
-	account_locked_vm(kvm->mm, table_cost(l->size), false);
-	free_liobn(l);
+	unlink_table(t);
+	kvmppc_tce_detach_all(t);
+	account_locked_vm(kvm->mm, table_cost(t->size), false);
+	free_table(t);
 	kvm_put_kvm(kvm);
 
 	return 0;
 }
 
-static const struct file_operations liobn_fops = {
+static const struct file_operations table_fops = {
 	.owner		= THIS_MODULE,
-	.mmap		= liobn_mmap,
-	.release	= liobn_release,
+	.mmap		= table_mmap,
+	.release	= table_release,
 };
 
 /**
- * kvmppc_liobn_of_file - which LIOBN a file is
+ * kvmppc_tce_table_of_file - which LIOBN a file is
  * @file: any file
  *
  * Context: Any.
- * Return: the LIOBN, for as long as there is a reference to the file; NULL if it
- *	   is another kind of file.
+ * Return: the LIOBN, for as long as there is a reference to the file; NULL if
+ *	   it is another kind of file.
  */
-struct kvmppc_liobn *kvmppc_liobn_of_file(const struct file *file)
+struct kvmppc_tce_table *kvmppc_tce_table_of_file(const struct file *file)
 {
-	return file->f_op == &liobn_fops ? file->private_data : NULL;
+	return file->f_op == &table_fops ? file->private_data : NULL;
 }
 
-static struct kvmppc_liobn *
-alloc_liobn(struct kvm *kvm, const struct kvm_create_spapr_tce_64 *args)
+static struct kvmppc_tce_table *
+alloc_table(struct kvm *kvm, const struct kvm_create_spapr_tce_64 *args)
 {
 	unsigned long nr_nodes = table_nodes(args->size);
-	struct kvmppc_liobn *l;
+	struct kvmppc_tce_table *t;
 
 	/* As large as the process asks for, so without a warning. */
-	l = kzalloc(struct_size(l, node, nr_nodes),
+	t = kzalloc(struct_size(t, node, nr_nodes),
 		    GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-	if (!l)
+	if (!t)
 		return NULL;
 
-	l->kvm = kvm;
-	l->number = args->liobn;
-	l->page_shift = args->page_shift;
-	l->offset = args->offset;
-	l->size = args->size;
-	l->nr_nodes = nr_nodes;
-	INIT_LIST_HEAD(&l->attachments);
-	init_waitqueue_head(&l->wait);
+	t->kvm = kvm;
+	t->number = args->liobn;
+	t->page_shift = args->page_shift;
+	t->offset = args->offset;
+	t->size = args->size;
+	t->nr_nodes = nr_nodes;
+	INIT_LIST_HEAD(&t->attachments);
+	init_waitqueue_head(&t->wait);
 
-	return l;
+	return t;
 }
 
 static bool number_is_used(struct kvm *kvm, u64 number)
 {
-	struct kvmppc_liobn *l;
+	struct kvmppc_tce_table *t;
 
-	list_for_each_entry(l, &kvm->arch.spapr_tce_tables, next) {
-		if (l->number == number)
+	list_for_each_entry(t, &kvm->arch.spapr_tce_tables, next) {
+		if (t->number == number)
 			return true;
 	}
 
@@ -348,26 +355,26 @@ static bool number_is_used(struct kvm *kvm, u64 number)
 }
 
 /* Add a LIOBN to its VM. */
-static int link_liobn(struct kvmppc_liobn *l)
+static int link_table(struct kvmppc_tce_table *t)
 {
-	struct kvm *kvm = l->kvm;
+	struct kvm *kvm = t->kvm;
 
 	guard(mutex)(&kvm->arch.spapr_tce_lock);
-	if (number_is_used(kvm, l->number))
+	if (number_is_used(kvm, t->number))
 		return -EBUSY;
-	list_add_rcu(&l->next, &kvm->arch.spapr_tce_tables);
+	list_add_rcu(&t->next, &kvm->arch.spapr_tce_tables);
 
 	return 0;
 }
 
 /* The file owns the LIOBN, which is in its VM's list, and keeps the VM. */
-static struct file *open_liobn(struct kvmppc_liobn *l)
+static struct file *open_table(struct kvmppc_tce_table *t)
 {
 	struct file *file;
 
-	file = anon_inode_getfile("kvm-spapr-tce", &liobn_fops, l, O_RDWR);
+	file = anon_inode_getfile("kvm-spapr-tce", &table_fops, t, O_RDWR);
 	if (!IS_ERR(file))
-		kvm_get_kvm(l->kvm);
+		kvm_get_kvm(t->kvm);
 
 	return file;
 }
@@ -394,13 +401,14 @@ static bool create_args_are_valid(const struct kvm_create_spapr_tce_64 *args)
  *	   -EINVAL  no table can be like this
  *	   -EBUSY   the VM has this LIOBN
  *	   -ENOMEM  no memory, or over the limit of locked memory
+ *	   -EINTR   killed
  *
- *	   or that there is no file to be had
+ *	   or that no file can be opened
  */
 int kvm_vm_ioctl_create_spapr_tce(struct kvm *kvm,
 				  struct kvm_create_spapr_tce_64 *args)
 {
-	struct kvmppc_liobn *l;
+	struct kvmppc_tce_table *t;
 	struct file *file;
 	int fd, ret;
 
@@ -412,8 +420,8 @@ int kvm_vm_ioctl_create_spapr_tce(struct kvm *kvm,
 		return ret;
 
 	ret = -ENOMEM;
-	l = alloc_liobn(kvm, args);
-	if (!l)
+	t = alloc_table(kvm, args);
+	if (!t)
 		goto uncharge;
 
 	fd = get_unused_fd_flags(O_RDWR | O_CLOEXEC);
@@ -421,11 +429,11 @@ int kvm_vm_ioctl_create_spapr_tce(struct kvm *kvm,
 	if (fd < 0)
 		goto free;
 
-	ret = link_liobn(l);
+	ret = link_table(t);
 	if (ret)
 		goto put_fd;
 
-	file = open_liobn(l);
+	file = open_table(t);
 	ret = PTR_ERR_OR_ZERO(file);
 	if (ret)
 		goto unlink;
@@ -435,12 +443,12 @@ int kvm_vm_ioctl_create_spapr_tce(struct kvm *kvm,
 	return fd;
 
 unlink:
-	unlink_liobn(l);
-	kvmppc_liobn_synchronize(kvm);
+	unlink_table(t);
+	kvmppc_tce_synchronize(kvm);
 put_fd:
 	put_unused_fd(fd);
 free:
-	free_liobn(l);
+	free_table(t);
 uncharge:
 	account_locked_vm(kvm->mm, table_cost(args->size), false);
 

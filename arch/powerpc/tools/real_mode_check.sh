@@ -12,38 +12,42 @@
 objdump="$1"
 objtree="$2/arch/powerpc"
 
-# OBJECT:FUNCTION, called from assembler code, or by a pointer from $indirect.
+# OBJECT:FUNCTION, called from other objects, or by a pointer from $indirect.
 roots="kvm/book3s_64_vio_hv.o:kvmppc_rm_h_put_tce
 kvm/book3s_64_vio_hv.o:kvmppc_rm_h_put_tce_indirect
 kvm/book3s_64_vio_hv.o:kvmppc_rm_h_stuff_tce
 kvm/book3s_64_vio_hv.o:kvmppc_rm_h_get_tce
-platforms/powernv/pci-ioda-tce.o:pnv_tce_is_grown
-platforms/powernv/pci-ioda-tce.o:pnv_tce_set_list
-platforms/powernv/pci-ioda-tce.o:pnv_tce_set_runs
-platforms/powernv/pci-ioda-tce.o:pnv_tce_clear_run
-platforms/powernv/pci-ioda-dma.o:pnv_phb3_tce_kill_rm"
+kvm/book3s_64_vio_hv.o:kvmppc_h_tce_early
+platforms/powernv/pci-ioda-tce-rm.o:pnv_tce_is_grown
+platforms/powernv/pci-ioda-tce-rm.o:pnv_tce_set_list
+platforms/powernv/pci-ioda-tce-rm.o:pnv_tce_set_runs
+platforms/powernv/pci-ioda-tce-rm.o:pnv_tce_clear_range
+platforms/powernv/pci-ioda-tce-rm.o:pnv_phb3_tce_kill_rm
+platforms/powernv/pci-ioda-tce-rm.o:pnv_opal_tce_kill_rm"
 
 # These call operations of a table.
 indirect="kernel/tce/chunk.o:tce_map_one_now
 kernel/tce/chunk.o:tce_op_map_list
 kernel/tce/chunk.o:write_runs kernel/tce/chunk.o:refused
-kernel/tce/chunk.o:unmap kernel/tce/gather.o:tce_gather_flush"
+kernel/tce/chunk.o:unmap_some kernel/tce/gather.o:tce_gather_flush"
 
 # What KASAN adds is fit as well: it finds that it is off, as with any hash MMU.
 
 # Of assembler, that only touches the memory that it is given, or the stack (with
 # KASAN memset64() is a loop of lib/string.c, which is not instrumented); and what
 # PROVE_RCU has rcu_dereference_raw_check() ask, which reads variables.
-external="memset __memset64 memset64 memcpy memcmp debug_lockdep_rcu_enabled"
+# __opal_call() goes to firmware, with the MMU off.
+external="memset __memset64 memset64 memcpy memcmp debug_lockdep_rcu_enabled
+__opal_call"
 
 # OBJECT:FUNCTION:CALLEE that are in there, but that real mode does not come by:
-# mm_iommu_dropped() asks the MSR where it is.
-exempt="mm/book3s64/mm_iommu_translate.o:mm_iommu_dropped:mm_iommu_reap_soon"
+# mm_iommu_uncounted() asks the PACA where it is.
+exempt="mm/book3s64/mm_iommu_translate.o:mm_iommu_uncounted:mm_iommu_reap_soon"
 
 objects="kvm/book3s_64_vio_hv.o kernel/tce/chunk.o
-kernel/tce/gather.o kernel/tce/list.o kernel/tce/view.o
-mm/book3s64/mm_iommu_translate.o mm/book3s64/mm_iommu_index.o
-platforms/powernv/pci-ioda-tce.o platforms/powernv/pci-ioda-dma.o"
+kernel/tce/gather.o kernel/tce/list.o kernel/tce/state.o
+mm/book3s64/mm_iommu_translate.o mm/book3s64/mm_iommu_index_find.o
+platforms/powernv/pci-ioda-tce-rm.o"
 
 for o in $objects; do
 	if [ ! -f "$objtree/$o" ]; then

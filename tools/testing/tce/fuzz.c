@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What the fuzzers share: the input, memory and grace periods.
+ * Shared by the fuzzers: the input, memory and grace periods.
  */
 
 #include <malloc.h>
@@ -136,7 +136,7 @@ void world_end(void)
 	require(!world.preempt_count);
 }
 
-/* What was freed is kept from being used again for a while: not for 256 MB. */
+/* Freed memory is not used again for a while: not for 256 MB. */
 const char *__asan_default_options(void)
 {
 	return "quarantine_size_mb=16";

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the fuzzers share: the input, and the world around the code under test.
+ * Shared by the fuzzers: the input, and the world around the code under test.
  */
 #ifndef _FUZZ_H
 #define _FUZZ_H
@@ -53,7 +53,7 @@ void fuzz_one(struct input *in);
 
 void fuzz_fail(const char *what, const char *file, int line);
 
-/* What has to hold, or the run is a finding. */
+/* This has to hold, or the run is a finding. */
 #define require(what) \
 	((what) ? (void)0 : fuzz_fail(#what, __FILE__, __LINE__))
 

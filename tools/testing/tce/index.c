@@ -103,7 +103,7 @@ static void check_everything(void)
 		check_around(&model.range[i]);
 }
 
-/* What was there all the time is found, and nothing is touched after a free. */
+/* Ranges that were there all the time are found; nothing freed is touched. */
 static void reader_leaves(void)
 {
 	unsigned int i;
@@ -136,12 +136,27 @@ static void fill(const struct range *range, u32 item)
 		model.item[cell] = item;
 }
 
+/* Nothing is allocated while the index is changed. */
+static int try_insert(struct mm_iommu_spare *spare, unsigned long start,
+		      unsigned long end, u32 item)
+{
+	unsigned long was = world.nr_asked;
+	int ret;
+
+	ret = mm_iommu_index_insert(&tested, spare, start, end,
+				    (void *)(unsigned long)item);
+	require(world.nr_asked == was);
+
+	return ret;
+}
+
 static void insert(unsigned long first, unsigned long nr)
 {
 	struct range range = { first, min(first + nr, NR_CELLS - 1) };
 	unsigned long start = first << cell_shift;
 	unsigned long end = range.end << cell_shift;
 	unsigned int was = world.nr_failed;
+	struct mm_iommu_spare spare = {};
 	int ret;
 
 	if (first >= range.end || model.nr == MAX_RANGES)
@@ -151,8 +166,11 @@ static void insert(unsigned long first, unsigned long nr)
 		return;
 
 	last_item += 2;
-	ret = mm_iommu_index_insert(&tested, start, end,
-				    (void *)(unsigned long)last_item);
+	do {
+		ret = mm_iommu_index_prepare(&spare) ?:
+		      try_insert(&spare, start, end, last_item);
+	} while (ret == -EAGAIN);
+	mm_iommu_index_forget(&spare);
 	require(ret == (world.nr_failed > was ? -ENOMEM : 0));
 	if (!ret) {
 		model.range[model.nr++] = range;

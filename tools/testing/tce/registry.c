@@ -14,9 +14,9 @@
 #include <linux/string.h>
 #include <linux/workqueue.h>
 
-#include <asm/cputable.h>
+#include <asm/iommu.h>
 #include <asm/mm_iommu.h>
-#include <asm/reg.h>
+#include <asm/paca.h>
 
 #include "../../../arch/powerpc/mm/book3s64/mm_iommu_private.h"
 #include "fuzz.h"
@@ -27,7 +27,7 @@
 #define BASE_PAGE	0x1000UL
 #define MAX_RUNS	64
 
-/* What a page of the process is, besides a frame number. */
+/* Kinds of pages of the process, besides a frame number. */
 #define NO_VMA		(~0U)
 #define NO_ACCESS	(~0U - 1)
 
@@ -42,7 +42,7 @@ struct region {
 };
 
 unsigned int fuzz_page_shift = 12;
-bool fuzz_arch_300;
+unsigned int fuzz_cpu_features;
 
 static struct page frames[NR_FRAMES];
 static u32 process[NR_PAGES];
@@ -52,10 +52,11 @@ static unsigned long charged, limit, pinned;
 /* Pages that were unpinned as dirty, and that had to be */
 static unsigned long dirtied, to_be_dirtied;
 static bool mmap_lock_held;
-/* What is queued, if anything is. */
+/* The work that is queued, if any is. */
 static struct delayed_work *queued;
-/* Entries are uncounted in real mode; that is just being done. */
-static bool real_mode, in_real_mode;
+/* Entries are uncounted in real mode; the PACA says if that is being done. */
+static bool real_mode;
+struct paca_struct fuzz_paca;
 /* How often it may be asked before there is a fatal signal; 0: there is none */
 static unsigned int kill_in;
 /* Whether there is one, since pages were pinned. */
@@ -145,16 +146,11 @@ bool fatal_signal_pending(void *task)
 	return kill_in == 1;
 }
 
-unsigned long mfmsr(void)
-{
-	return in_real_mode ? 0 : MSR_DR;
-}
-
 bool mod_delayed_work(void *wq, struct delayed_work *dwork, unsigned long delay)
 {
 	bool was_pending = dwork->pending;
 
-	require(!in_real_mode && (!queued || queued == dwork));
+	require(!fuzz_paca.kvm_hstate.in_guest && (!queued || queued == dwork));
 	/* Or it could be put off for ever. */
 	require(!was_pending || delay < dwork->delay);
 	dwork->delay = delay;
@@ -306,7 +302,7 @@ static void check_find(unsigned long page, unsigned long offset)
 	check_next(page);
 }
 
-/* What nobody has a reference to goes once it has no entries. */
+/* A region without references goes once it has no entries. */
 static void model_reap(void)
 {
 	unsigned int i;
@@ -342,7 +338,7 @@ static bool model_overlaps(unsigned long first, unsigned long nr)
 	return false;
 }
 
-/* What registering says; with @failed, memory had run out somewhere. */
+/* The result of registering; with @failed, memory had run out somewhere. */
 static bool is_right(int ret, unsigned long first, unsigned long nr,
 		     bool failed)
 {
@@ -454,14 +450,13 @@ static void do_unregister(struct region *slot)
 	check_charge();
 }
 
-/* What idles has somebody who looks after it, unless nobody can reach it. */
+/* Work is queued for idle regions, unless nobody can reach them. */
 static void check_idle(void)
 {
 	unsigned int i;
 
 	for (i = 0; i < NR_REGIONS; i++)
-		require(!model[i].region || model[i].refs || queued ||
-			(fuzz_arch_300 && model[i].entries));
+		require(!model[i].region || model[i].refs || queued);
 	require(mm.mm_count == 1 + !!queued);
 }
 
@@ -523,7 +518,7 @@ static void do_charge(unsigned long pages)
 
 static void do_hold(struct region *slot, unsigned long nr)
 {
-	require(mm_iommu_hold(slot->region, nr));
+	require(mm_iommu_count(slot->region, nr));
 	slot->entries += nr;
 }
 
@@ -531,9 +526,9 @@ static void do_drop(struct region *slot, unsigned long nr)
 {
 	nr = min(nr, slot->entries);
 	require(mm_iommu_entries(slot->region) == slot->entries);
-	in_real_mode = real_mode && !fuzz_arch_300;
-	mm_iommu_drop(slot->region, nr);
-	in_real_mode = false;
+	fuzz_paca.kvm_hstate.in_guest = real_mode;
+	mm_iommu_uncount(slot->region, nr);
+	fuzz_paca.kvm_hstate.in_guest = false;
 	slot->entries -= nr;
 	check_idle();
 }
@@ -613,7 +608,7 @@ static void do_translate(const struct region *slot, struct input *in)
 }
 
 static void check_run(const struct region *slot, unsigned long offset,
-		      const struct mm_iommu_run *run)
+		      const struct mm_iommu_extent *run)
 {
 	unsigned long start = run->ua - address(slot->first), i;
 
@@ -621,7 +616,7 @@ static void check_run(const struct region *slot, unsigned long offset,
 	require(start + run->bytes <= slot->nr << PAGE_SHIFT);
 	for (i = 0; i < run->bytes; i += PAGE_SIZE)
 		require(model_hpa(slot, start + i) ==
-			mm_iommu_run_hpa(run, run->ua + i));
+			mm_iommu_extent_hpa(run, run->ua + i));
 }
 
 /* Addresses that ascend, and some that do not. */
@@ -629,11 +624,11 @@ static void do_find_runs(const struct region *slot, struct input *in)
 {
 	unsigned long bytes = slot->nr << PAGE_SHIFT, offset, ua;
 	unsigned int steps = 1 + take(in, 1) % 8;
-	struct mm_iommu_run run, was;
+	struct mm_iommu_extent run, was;
 
 	offset = take_below(in, bytes);
 	ua = address(slot->first) + offset;
-	mm_iommu_find_run(slot->region, ua, &run);
+	mm_iommu_find_extent(slot->region, ua, &run);
 
 	for (;;) {
 		check_run(slot, offset, &run);
@@ -645,10 +640,10 @@ static void do_find_runs(const struct region *slot, struct input *in)
 		offset = (offset + (take(in, 1) << PAGE_SHIFT)) % bytes;
 		ua = address(slot->first) + offset;
 		was = run;
-		if (mm_iommu_run_ahead(slot->region, ua, &run))
+		if (mm_iommu_extent_ahead(slot->region, ua, &run))
 			continue;
 		require(!memcmp(&was, &run, sizeof(run)));
-		mm_iommu_find_run(slot->region, ua, &run);
+		mm_iommu_find_extent(slot->region, ua, &run);
 	}
 }
 
@@ -777,7 +772,6 @@ void fuzz_one(struct input *in)
 
 	i = take(in, 1);
 	fuzz_page_shift = i & 1 ? 16 : 12;
-	fuzz_arch_300 = i & 2;
 	limit = NR_FRAMES;
 	charged = 0;
 	pinned = 0;

@@ -11,23 +11,20 @@ REASON+='|libFuzzer: timeout.*'
 
 # fuzzer, number of the fault, file, sed expression
 one() {
-	local fuzzer=$1 nr=$2 file=$3 fault=$4 dir name src why others= flags=CFLAGS_$1
+	local fuzzer=$1 nr=$2 file=$3 fault=$4 dir name why
+	local flags=CFLAGS_$1 src=SRC_$1
 	name=$OUTPUT/fault-$nr
 	dir=$(dirname "$POWERPC/$file")
 	rm -rf "$name" && mkdir -p "$name"
-	# A header is tested by the source file of its name.
-	src=$name/$(basename "${file%.*}").c
-	cp "$POWERPC/${file%.*}.c" "$src"
+	# All beside the fault, because a header is looked for there first.
+	cp ${!src} "$name"
 	sed "$fault" "$POWERPC/$file" >"$name/$(basename "$file")"
 	if cmp -s "$POWERPC/$file" "$name/$(basename "$file")"; then
 		echo "not ok fault $nr does not apply: $file: $fault"
 		return 1
 	fi
-	# The other files of registered memory as they are.
-	[ "$fuzzer" = registry ] &&
-		others=$(printf '%s\n' $SRC_registry | grep -vF "/$(basename "$file")")
 	if ! $CC -iquote "$name" $CFLAGS ${!flags-} -iquote "$dir" \
-		-o "$name/$fuzzer" "$fuzzer.c" fuzz.c "$src" $others; then
+		-o "$name/$fuzzer" "$fuzzer.c" fuzz.c "$name"/*.c; then
 		echo "not ok fault $nr does not compile: $file: $fault"
 		return 1
 	fi

@@ -226,7 +226,7 @@ static bool model_is_grown(unsigned long index, unsigned long nr)
 	return true;
 }
 
-/* What the table is told to hold, entry by entry, until a level is missing. */
+/* Writes the model entry by entry, until a level is missing. */
 static int model_set(unsigned long index, const struct tce_run *runs,
 		     unsigned int nr_runs, unsigned long perm)
 {
@@ -339,7 +339,7 @@ static void set_for_kernel(struct input *in, unsigned long index)
 	check_cost();
 }
 
-/* What the table is told to hold, each entry for itself, or nothing of it. */
+/* Writes the model, each entry for itself, or nothing of it. */
 static void set_list(struct input *in, unsigned long index)
 {
 	unsigned long nr = 1 + take(in, 1) % 64, perm, i;
@@ -384,7 +384,7 @@ static void clear(unsigned long index, unsigned long nr)
 {
 	unsigned long i;
 
-	pnv_tce_clear_run(&tbl, first_entry() + index, nr);
+	pnv_tce_clear_range(&tbl, first_entry() + index, nr);
 	for (i = 0; i < tces.nr; i++) {
 		if (tces.slot[tces.used[i]].key - index < nr)
 			tces.slot[tces.used[i]].value = 0;

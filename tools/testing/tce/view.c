@@ -15,7 +15,7 @@
 #define ENTRIES		TCE_CHUNK_ENTRIES
 #define UNMAPPED	(~0UL)
 
-/* What a chunk has to say. */
+/* The model of a chunk. */
 struct chunk {
 	unsigned long nr;	/* which one it is */
 	bool grown;
@@ -206,7 +206,7 @@ static bool expect_dense(const struct chunk *after, unsigned long state)
 	       !is_one_run(after->ua);
 }
 
-/* What operations ask before they write has to come to the same. */
+/* The questions before a write have to have the same answers. */
 static void check_linear(unsigned long state, const struct tce_piece *piece)
 {
 	unsigned long new = state;
@@ -249,7 +249,7 @@ static void change(struct chunk *chunk, const struct chunk *after, bool map,
 	needed = map ? tce_chunk_map_needs_dense(&view, state, piece) :
 		       tce_chunk_unmap_needs_dense(state, piece->first, last);
 	require(needed == expect_dense(after, state));
-	/* What ends with its chunk takes no memory: closing rests on that. */
+	/* Unmapping to a chunk's end takes no memory; closing needs that. */
 	require(map || !needed || (piece->first && last < ENTRIES - 1));
 	if (needed && tce_stash_add(&stash, 1))
 		return chunk_put(word, state);

@@ -19,28 +19,22 @@
 
 struct mm_struct;
 struct mm_iommu;
+struct tce_run;
 
 /**
- * struct tce_run - IOMMU pages that are consecutive in physical memory
- * @hpa: physical address of the first one, in bytes
- * @entries: how many
- */
-struct tce_run {
-	unsigned long hpa;
-	unsigned long entries;
-};
-
-/**
- * struct mm_iommu_run - memory of a region that can be translated without it
+ * struct mm_iommu_extent - memory that is translated with no look at its region
  * @ua: userspace address of the first byte, page aligned
  * @bytes: how many
  * @page: a word of each page, see mm_iommu_word_hpa(); NULL if the pages are
  *	  contiguous
  * @hpa: without @page, physical address of the first byte
- * @word: where it is kept, see struct mm_iommu_region
- * @last: the last run behind it that mm_iommu_run_ahead() may look at
+ * @word: where the run is kept, see struct mm_iommu_region
+ * @last: the last run behind it that mm_iommu_extent_ahead() may look at
+ *
+ * A run, or, of a region in the dense form, all pages that have a word in one
+ * block.
  */
-struct mm_iommu_run {
+struct mm_iommu_extent {
 	unsigned long ua;
 	unsigned long bytes;
 	const u64 *page;
@@ -106,16 +100,18 @@ int mm_iommu_unregister(struct mm_iommu_region *region);
 void mm_iommu_let_go(struct mm_iommu_region *region);
 void mm_iommu_reap(struct mm_struct *mm);
 int mm_iommu_charge(struct mm_struct *mm, unsigned long pages);
-void mm_iommu_dropped(struct mm_iommu *registry, s64 entries);
+void mm_iommu_uncounted(struct mm_iommu *registry, s64 entries);
 struct mm_iommu_region *mm_iommu_find(const struct mm_iommu *registry,
 				      unsigned long ua);
 long mm_iommu_translate(const struct mm_iommu_region *region, unsigned long ua,
 			unsigned int page_shift, unsigned long nr_entries,
 			struct tce_run *runs, unsigned int *nr_runs);
-unsigned long mm_iommu_hpa(const struct mm_iommu_region *region,
-			   unsigned long ua);
-void mm_iommu_find_run(const struct mm_iommu_region *region, unsigned long ua,
-		       struct mm_iommu_run *run);
+bool mm_iommu_is_whole(const struct mm_iommu_region *region, unsigned long ua,
+		       unsigned int page_shift, unsigned long *hpa);
+unsigned long mm_iommu_find_hpa(const struct mm_iommu_region *region,
+				unsigned long ua);
+void mm_iommu_find_extent(const struct mm_iommu_region *region,
+			  unsigned long ua, struct mm_iommu_extent *extent);
 void mm_iommu_destroy(struct mm_struct *mm);
 
 /* For those who look on: tce/check.c and tce/debugfs.c. */
@@ -155,6 +151,25 @@ static inline s64 mm_iommu_entries(const struct mm_iommu_region *region)
 }
 
 /**
+ * mm_iommu_hpa - the physical address of a byte
+ * @region: the region; the byte lies in it
+ * @ua: its userspace address
+ *
+ * Context: Any, real mode included; lock-free. An entry of the region is
+ *	    counted.
+ * Return: the physical address.
+ */
+static __always_inline unsigned long
+mm_iommu_hpa(const struct mm_iommu_region *region, unsigned long ua)
+{
+	/* Huge pages that are registered one by one, for instance. */
+	if (region->nr_runs == 1)
+		return region->blocks[0][1] + (ua - region->ua);
+
+	return mm_iommu_find_hpa(region, ua);
+}
+
+/**
  * mm_iommu_word_hpa - the physical address of a byte of a page
  * @word: word of the page, of a region in the dense form
  * @ua: address of the byte, of which only the bits below PAGE_SHIFT count
@@ -170,65 +185,67 @@ static __always_inline unsigned long mm_iommu_word_hpa(u64 word,
 }
 
 /**
- * mm_iommu_run_hpa - the physical address of a byte
- * @run: a run
- * @ua: userspace address of a byte of it
+ * mm_iommu_extent_hpa - the physical address of a byte
+ * @extent: where the byte lies
+ * @ua: its userspace address
  *
  * Context: Any, real mode included; lock-free. An entry of the region is
  *	    counted.
  * Return: the physical address.
  */
 static __always_inline unsigned long
-mm_iommu_run_hpa(const struct mm_iommu_run *run, unsigned long ua)
+mm_iommu_extent_hpa(const struct mm_iommu_extent *extent, unsigned long ua)
 {
-	if (run->page)
-		return mm_iommu_word_hpa(run->page[(ua - run->ua) >> PAGE_SHIFT],
+	unsigned long offset = ua - extent->ua;
+
+	if (extent->page)
+		return mm_iommu_word_hpa(extent->page[offset >> PAGE_SHIFT],
 					 ua);
 
-	return run->hpa + ua - run->ua;
+	return extent->hpa + offset;
 }
 
-/* Runs that mm_iommu_run_ahead() looks at. */
-#define MM_IOMMU_RUN_STEPS	8UL
+/* Runs that mm_iommu_extent_ahead() looks at. */
+#define MM_IOMMU_EXTENT_STEPS	8UL
 
 /**
- * mm_iommu_run_ahead - look for an address in the next few runs
+ * mm_iommu_extent_ahead - look for an address in the next few runs
  * @region: the region
  * @ua: userspace address in it
- * @run: a run of it; on success, that of the address
+ * @extent: a run of it; on success, that of the address
  *
- * Does for addresses that ascend what mm_iommu_find_run() does, with less.
- * Addresses in @run are asked for as well, by guests to which two memslots show
- * the same memory; these are not found.
+ * Does for addresses that ascend what mm_iommu_find_extent() does, with less.
+ * Addresses in @extent are asked for as well, by guests to which two memslots
+ * show the same memory; these are not found.
  *
  * Context: Any, real mode included; lock-free. An entry of the region is
  *	    counted.
- * Return: false, with @run as it was, if it is not in these.
+ * Return: false, with @extent as it was, if it is not in these.
  */
 static __always_inline bool
-mm_iommu_run_ahead(const struct mm_iommu_region *region, unsigned long ua,
-		   struct mm_iommu_run *run)
+mm_iommu_extent_ahead(const struct mm_iommu_region *region, unsigned long ua,
+		      struct mm_iommu_extent *extent)
 {
-	const u64 *word = run->word, *limit;
+	const u64 *word = extent->word, *limit;
 	unsigned long page;
 
-	if (word >= run->last)
+	if (word >= extent->last)
 		return false;
 
 	page = (ua - region->ua) >> PAGE_SHIFT;
 	if (page < word[2])
 		return false;
 
-	limit = min(run->last, word + 2 * MM_IOMMU_RUN_STEPS);
+	limit = min(extent->last, word + 2 * MM_IOMMU_EXTENT_STEPS);
 	while (word < limit) {
 		word += 2;
 		if (page >= word[2])
 			continue;
 
-		run->word = word;
-		run->ua = region->ua + (word[0] << PAGE_SHIFT);
-		run->bytes = (word[2] - word[0]) << PAGE_SHIFT;
-		run->hpa = word[1];
+		extent->word = word;
+		extent->ua = region->ua + (word[0] << PAGE_SHIFT);
+		extent->bytes = (word[2] - word[0]) << PAGE_SHIFT;
+		extent->hpa = word[1];
 		return true;
 	}
 
@@ -236,21 +253,21 @@ mm_iommu_run_ahead(const struct mm_iommu_region *region, unsigned long ua,
 }
 
 /**
- * mm_iommu_hold - count entries that are about to point into a region
+ * mm_iommu_count - count entries that are about to point into a region
  * @region: the region, found in this read-side section
  * @nr_entries: how many
  *
  * Context: Any, real mode included; lock-free.
  * Return: false if the region is going away and takes no entries any more.
  */
-static inline bool mm_iommu_hold(struct mm_iommu_region *region,
-				 unsigned long nr_entries)
+static inline bool mm_iommu_count(struct mm_iommu_region *region,
+				  unsigned long nr_entries)
 {
 	return atomic64_add_unless(&region->entries, nr_entries, MM_IOMMU_GONE);
 }
 
 /**
- * mm_iommu_drop - uncount entries that no IOMMU can use any more
+ * mm_iommu_uncount - uncount entries that no IOMMU can use any more
  * @region: the region
  * @nr_entries: how many, of those that were counted
  *
@@ -259,8 +276,8 @@ static inline bool mm_iommu_hold(struct mm_iommu_region *region,
  *
  * Context: Any, real mode included; lock-free.
  */
-static inline void mm_iommu_drop(struct mm_iommu_region *region,
-				 unsigned long nr_entries)
+static inline void mm_iommu_uncount(struct mm_iommu_region *region,
+				    unsigned long nr_entries)
 {
 	struct mm_iommu *registry = region->registry;
 	s64 entries;
@@ -268,10 +285,13 @@ static inline void mm_iommu_drop(struct mm_iommu_region *region,
 	/* The cmpxchg of try_give_up() comes after what was before this. */
 	entries = atomic64_sub_return_release(nr_entries, &region->entries);
 	if (unlikely(entries < 0))
-		mm_iommu_dropped(registry, entries);
+		mm_iommu_uncounted(registry, entries);
 }
 
-/* Wait for all that real mode may be doing with what it has found. */
+/*
+ * Wait for all that real mode may be doing with what it has found. The caller
+ * has waited for RCU, which protects the same on CPUs where it watches guests.
+ */
 static inline void tce_synchronize_real_mode(void)
 {
 	synchronize_srcu_expedited(&tce_real_mode_srcu);

@@ -3,7 +3,7 @@
  * The owner of an iommu_table: a process that maps its own memory.
  *
  * Everything that changes an entry of an owned table goes through here or, for
- * lists of hypercalls, through asm/tce_list.h.
+ * lists of hypercalls, through kernel/tce/list.h.
  */
 #ifndef _ASM_POWERPC_TCE_OWNER_H
 #define _ASM_POWERPC_TCE_OWNER_H

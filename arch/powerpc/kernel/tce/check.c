@@ -2,14 +2,15 @@
 /*
  * Checks that entry, view and count of every owned table agree.
  *
- * Reading debugfs' powerpc/tce/check closes the gate, see asm/tce_check.h, and
- * then, with nothing going on, looks at every registry and every table:
+ * Reading debugfs' powerpc/tce/check closes the gate, see gate.h, and then,
+ * with nothing going on, looks at every registry and every table:
  *
  *  - each chunk word is well formed and not locked, and there are as many nodes
  *    and dense chunks as the view counts
- *  - each entry of the view lies in the table and in a registered region, and has
- *    a TCE, with the address that the region gives, of a page that is pinned,
- *    and with permissions; to write only if the region is known to be written
+ *  - each entry of the view lies in the table and in a registered region, and
+ *    has a TCE, with the address that the region gives, of a page that is
+ *    pinned, and with permissions; to write only if the region is known to be
+ *    written
  *  - each TCE has an entry of the view
  *  - each region is counted as often as entries point into it
  *  - nothing is mapped in a window that was closed
@@ -17,7 +18,7 @@
  * Owners without registered memory have neither view nor counts: of their TCEs
  * only permissions and pins are looked at.
  *
- * What is wrong takes a line each. The last line sums up.
+ * Each fault takes a line. The last line sums up.
  */
 
 #include <linux/debugfs.h>
@@ -35,10 +36,10 @@
 #include <asm/iommu.h>
 #include <asm/mm_iommu.h>
 #include <asm/tce.h>
-#include <asm/tce_check.h>
 
 #include "check.h"
 #include "debugfs.h"
+#include "gate.h"
 #include "tce.h"
 #include "view.h"
 
@@ -380,7 +381,7 @@ static void check_registry(struct tce_check *c, struct mm_iommu *registry)
 
 /**
  * tce_check_all - check all tables and all registered memory
- * @c: what was found, zeroed but for @m
+ * @c: what was found, zeroed except for @m
  *
  * Context: May sleep. Not inside the gate. Waits for operations that are under
  *	    way to end, and has others wait, or in real mode hand over.
@@ -421,7 +422,7 @@ static int check_show(struct seq_file *m, void *unused)
 
 static int check_open(struct inode *inode, struct file *file)
 {
-	/* All that there can be, lest it be checked a second time. */
+	/* Room for all that can be said: if it ran out, all is checked anew. */
 	return single_open_size(file, check_show, NULL, SZ_16K);
 }
 

@@ -26,7 +26,7 @@
 #define REGION_BYTES	SZ_256K
 #define WINDOW_BYTES	SZ_64M
 
-/* What is mapped: a run to region 0, a dense chunk, and one to be read only. */
+/* Mapped: a run to region 0, a dense chunk, and one to be read only. */
 #define RUN		0UL
 #define RUN_ENTRIES	32
 #define DENSE		(1 * TCE_CHUNK_ENTRIES)
@@ -49,7 +49,7 @@ static struct iommu_table_ops check_test_ops = {
 	.grow		= pnv_tce_grow,
 	.set_runs	= pnv_tce_set_runs,
 	.set_list	= pnv_tce_set_list,
-	.clear_run	= pnv_tce_clear_run,
+	.clear_range	= pnv_tce_clear_range,
 	.is_grown	= pnv_tce_is_grown,
 	.next_used	= pnv_tce_next_used,
 	.allocated	= pnv_tce_allocated,

@@ -10,11 +10,11 @@
  * owned table with registered memory consists of these, be it an ioctl or a
  * hypercall, and whether it may wait or not: nothing here waits or allocates.
  * What is in the way, a lock or memory that has to be had first, is returned as
- * an error, with nothing changed; range.c then waits and tries again, hypercalls
- * in real mode are handed over.
+ * an error, with nothing changed; range.c then waits and tries again,
+ * hypercalls in real mode are handed over.
  *
- * Entries that are mapped are counted before, by the caller. Entries that go are
- * uncounted by gather.c.
+ * Entries that are mapped are counted before, by the caller. Entries that go
+ * are uncounted by gather.c.
  *
  * Only a hypervisor refuses what it is asked for (may_refuse of the table's
  * operations). It is not known then what it has written. So all entries of the
@@ -29,10 +29,12 @@
 #include <linux/errno.h>
 #include <linux/export.h>
 #include <linux/minmax.h>
+#include <linux/smp.h>
 #include <linux/string.h>
 
 #include <asm/iommu.h>
 #include <asm/mm_iommu.h>
+#include <asm/paravirt.h>
 #include <asm/tce.h>
 
 #include "tce.h"
@@ -65,10 +67,15 @@ static __always_inline int begin(struct tce_op *op, unsigned long entry)
 	if (!tce_chunk_trylock(op->word, &op->state))
 		return -EBUSY;
 
+	/* For those who spin, see range.c. No hypervisor is below real mode. */
+	if (is_shared_processor())
+		WRITE_ONCE(op->owner->holder[chunk % TCE_HOLDERS],
+			   raw_smp_processor_id());
+
 	/*
 	 * Closing a table sets @closed, then locks and unmaps every chunk whose
-	 * word is not 0. If that of this one is not, the lock orders both. If the
-	 * chunk is empty, and
+	 * word is not 0. If that of this one is not, the lock orders both. If
+	 * the chunk is empty, and
 	 *
 	 *   mapper                          tce_owner_close()
 	 *   lock the word                   closed = true
@@ -85,7 +92,7 @@ static __always_inline int begin(struct tce_op *op, unsigned long entry)
 		return -ENXIO;
 	}
 
-	/* What waits for nothing leaves an array in its chunk. */
+	/* Without a stash, an array stays in its chunk. */
 	if (op->stash && unlikely(tce_chunk_is_unused(op->state)))
 		op->state = tce_chunk_unmap_dense(&op->owner->view, op->state,
 						  0, 0, 0, op->stash);
@@ -158,82 +165,103 @@ static bool may_refuse(const struct tce_op *op)
 	return op->tbl->it_ops->may_refuse;
 }
 
-static bool has_array(const struct tce_op *op)
+/* Is there an array beside that of the chunk? */
+static bool has_spare(const struct tce_op *op)
 {
-	return tce_chunk_is_dense(op->state) || (op->stash && op->stash->first);
+	return op->stash && op->stash->first;
 }
 
-/* Entries @first to @last were changed: note what they were mapped to. */
-static __always_inline void gather_old(struct tce_op *op, unsigned int first,
-				       unsigned int last)
+static bool has_array(const struct tce_op *op)
+{
+	return tce_chunk_is_dense(op->state) || has_spare(op);
+}
+
+/*
+ * Entries @first to @last were changed: note what they were mapped to. Returns
+ * how many were mapped.
+ */
+static __always_inline unsigned long gather_old(struct tce_op *op,
+						unsigned int first,
+						unsigned int last)
 {
 	unsigned long state = op->state;
 
 	if (!state)
-		return;
+		return 0;
 
-	if (tce_chunk_is_dense(state)) {
-		tce_gather_array(&op->gather,
-				 &tce_chunk_dense(state)->ua[first],
-				 last - first + 1);
-		return;
-	}
+	if (tce_chunk_is_dense(state))
+		return tce_gather_array(&op->gather,
+					&tce_chunk_dense(state)->ua[first],
+					last - first + 1);
 
-	first = max_t(unsigned int, first, tce_linear_first(state));
-	last = min_t(unsigned int, last, tce_linear_last(state));
-	if (first <= last)
-		tce_gather_piece(&op->gather,
-				 tce_linear_ua(&op->owner->view, state, first),
-				 last - first + 1);
+	if (!tce_linear_clip(state, &first, &last))
+		return 0;
+
+	tce_gather_piece(&op->gather,
+			 tce_linear_ua(&op->owner->view, state, first),
+			 last - first + 1);
+
+	return last - first + 1;
 }
 
-/* Clear entries of the chunk, and take them out of the view. */
-static __always_inline int clear(struct tce_op *op, unsigned int first,
-				 unsigned int last)
+/* The same of the one entry that the operation changes, which was mapped. */
+static __always_inline unsigned long gather_old_one(struct tce_op *op,
+						    unsigned int i)
 {
-	unsigned long entry = op->chunk_entry + first;
-	unsigned int nr = last - first + 1, done;
-	struct tce_view *view = &op->owner->view;
+	unsigned long state = op->state;
 
-	done = op->tbl->it_ops->clear_run(op->tbl, entry, nr);
+	tce_gather_one(&op->gather, tce_chunk_is_dense(state) ?
+		       tce_chunk_dense(state)->ua[i] & ~TCE_DENSE_MAPPED :
+		       tce_linear_ua(&op->owner->view, state, i));
+
+	return 1;
+}
+
+/*
+ * Clear entries of the chunk, and take them out of the view. Returns how many:
+ * a hypervisor may refuse one, and then it and those behind it stay.
+ * @one: the operation unmaps just this one entry, which is mapped.
+ */
+static __always_inline unsigned int clear(struct tce_op *op, unsigned int first,
+					  unsigned int nr, bool one)
+{
+	unsigned long entry = op->chunk_entry + first, was;
+	struct tce_view *view = &op->owner->view;
+	unsigned int done, last;
+
+	done = op->tbl->it_ops->clear_range(op->tbl, entry, nr);
 	if (!done)
-		return -EIO;
+		return 0;
 
 	op->unmapped = true;
 	tce_gather_changed(&op->gather, entry, done);
 	last = first + done - 1;
-	if (tce_chunk_is_dense(op->state)) {
-		const u64 *ua = &tce_chunk_dense(op->state)->ua[first];
-		unsigned long was = tce_gather_array(&op->gather, ua, done);
-
+	was = one ? gather_old_one(op, first) : gather_old(op, first, last);
+	if (tce_chunk_is_dense(op->state))
 		op->state = tce_chunk_unmap_dense(view, op->state, first, last,
 						  was, op->stash);
-	} else {
-		gather_old(op, first, last);
+	else
 		op->state = tce_chunk_unmap(view, op->state, first, last,
 					    op->stash);
-	}
 
-	return done == nr ? 0 : -EIO;
+	return done;
 }
 
-static noinline int unmap(struct tce_op *op, unsigned int first,
-			  unsigned int last)
+/* @one: there is just one entry. It is compiled twice, as map() is. */
+static __always_inline int unmap(struct tce_op *op, unsigned int first,
+				 unsigned int last, bool one)
 {
-	struct tce_piece piece;
+	unsigned int nr;
 
 	if (!op->state)
 		return 0;
 
 	if (!tce_chunk_is_dense(op->state)) {
-		if (!tce_chunk_next(&op->owner->view, op->state, first, last,
-				    &piece))
+		if (!tce_linear_clip(op->state, &first, &last))
 			return 0;
 		if (tce_chunk_unmap_needs_dense(op->state, first, last) &&
 		    !has_array(op))
 			return -ENOMEM;
-		first = piece.first;
-		last = first + piece.nr - 1;
 	} else {
 		const u64 *ua = tce_chunk_dense(op->state)->ua;
 
@@ -243,7 +271,15 @@ static noinline int unmap(struct tce_op *op, unsigned int first,
 		}
 	}
 
-	return clear(op, first, last);
+	nr = one ? 1 : last - first + 1;
+
+	return clear(op, first, nr, one) == nr ? 0 : -EIO;
+}
+
+static noinline int unmap_some(struct tce_op *op, unsigned int first,
+			       unsigned int last)
+{
+	return unmap(op, first, last, false);
 }
 
 /**
@@ -261,35 +297,48 @@ int tce_op_unmap(struct tce_op *op, unsigned long entry, unsigned long nr)
 {
 	unsigned int first = entry - op->chunk_entry;
 
-	return unmap(op, first, first + nr - 1);
+	return unmap_some(op, first, first + nr - 1);
 }
 
 /*
  * The hypervisor refused some of a request. @tces are what was to be there: for
- * each the userspace address, with TCE_DENSE_MAPPED, or consecutive ones from @ua
- * on if it is NULL. See the top of this file.
+ * each the userspace address, with TCE_DENSE_MAPPED, or consecutive ones from
+ * @ua on if it is NULL. See the top of this file.
  */
-static int refused(struct tce_op *op, unsigned int first, unsigned int nr,
-		   const u64 *uas, unsigned long ua)
+static noinline int refused(struct tce_op *op, unsigned int first,
+			    unsigned int nr, const u64 *uas, unsigned long ua)
 {
-	unsigned long entry = op->chunk_entry + first, done;
-	struct tce_view *view = &op->owner->view;
+	unsigned int done = clear(op, first, nr, false);
 
-	done = op->tbl->it_ops->clear_run(op->tbl, entry, nr);
-	if (!done)
-		return -EIO;
-
-	op->unmapped = true;
-	tce_gather_changed(&op->gather, entry, done);
-	gather_old(op, first, first + done - 1);
-	op->state = tce_chunk_unmap(view, op->state, first, first + done - 1,
-				    op->stash);
 	if (uas)
 		tce_gather_array(&op->gather, uas, done);
 	else
 		tce_gather_piece(&op->gather, ua, done);
 
 	return -EIO;
+}
+
+/*
+ * As refused(), for one entry. It has a struct tce_op of its own, so that of
+ * the caller can stay in registers. The chunk is locked; to unmap the entry
+ * in @state takes no array. Returns the new state.
+ */
+static noinline unsigned long refused_one(struct iommu_table *tbl,
+					  unsigned int flags,
+					  unsigned long entry,
+					  unsigned long state, unsigned long ua)
+{
+	struct tce_op op __uninitialized;
+
+	init(&op, tbl, flags, NULL);
+	op.chunk_entry = chunk_start(tbl, chunk_of(tbl, entry));
+	op.unmapped = false;
+	op.state = state;
+	refused(&op, entry - op.chunk_entry, 1, NULL, ua);
+	/* As in end(). */
+	tce_gather_flush(&op.gather);
+
+	return op.state;
 }
 
 /* The region of a counted address; the operation remembers it. */
@@ -308,45 +357,33 @@ static __always_inline struct mm_iommu_region *region_of(struct tce_op *op,
 	return op->region;
 }
 
-/*
- * Translate what is counted. Of an IOMMU page larger than the kernel's, where it
- * begins is all there is to find out: that it is contiguous was seen as it was
- * counted, and takes long to see again where each page has a word.
- */
-static long translate(const struct mm_iommu_region *region, unsigned long ua,
-		      unsigned int page_shift, unsigned long nr,
-		      struct tce_run *runs, unsigned int *nr_runs)
+/* Where some of @nr counted, consecutive addresses point to; how many, or 0. */
+static __always_inline long translate(struct tce_op *op, unsigned long ua,
+				      unsigned long nr, struct tce_run *runs,
+				      unsigned int *nr_runs)
 {
-	unsigned int i;
+	struct mm_iommu_region *region = region_of(op, ua);
+	const struct iommu_table *tbl = op->tbl;
 
-	if (page_shift <= PAGE_SHIFT || region->nr_runs)
-		return mm_iommu_translate(region, ua, page_shift, nr, runs,
-					  nr_runs);
+	*nr_runs = TCE_RUNS;
+	nr = entries_in_region(tbl, region, ua, nr);
 
-	*nr_runs = min(nr, *nr_runs);
-	for (i = 0; i < *nr_runs; i++, ua += 1UL << page_shift) {
-		runs[i].hpa = mm_iommu_hpa(region, ua);
-		runs[i].entries = 1;
-	}
-
-	return i;
+	return mm_iommu_translate(region, ua, tbl->it_page_shift, nr, runs,
+				  nr_runs);
 }
 
-/* Write TCEs of counted, consecutive addresses. Some may be written on an error. */
+/* Write TCEs of counted, consecutive addresses. After an error some may be. */
 static noinline int write_runs(struct tce_op *op, unsigned long entry,
 			       unsigned long nr, unsigned long ua,
 			       unsigned long perm)
 {
 	struct tce_run runs[TCE_RUNS] __uninitialized;
 	struct iommu_table *tbl = op->tbl;
+	unsigned int nr_runs;
 	int ret;
 
 	while (nr) {
-		struct mm_iommu_region *region = region_of(op, ua);
-		unsigned int nr_runs = TCE_RUNS;
-		long n = translate(region, ua, tbl->it_page_shift,
-				   entries_in_region(tbl, region, ua, nr), runs,
-				   &nr_runs);
+		long n = translate(op, ua, nr, runs, &nr_runs);
 
 		/* Never: it was seen to be contiguous as it was counted. */
 		if (n <= 0)
@@ -363,6 +400,57 @@ static noinline int write_runs(struct tce_op *op, unsigned long entry,
 	return 0;
 }
 
+static unsigned long spell_out(u64 *tce, const struct tce_run *runs,
+			       unsigned int nr_runs, unsigned long perm,
+			       unsigned long step)
+{
+	unsigned long done = 0, k;
+	unsigned int i;
+
+	for (i = 0; i < nr_runs; i++) {
+		for (k = 0; k < runs[i].entries; k++)
+			tce[done++] = (runs[i].hpa + k * step) | perm;
+	}
+
+	return done;
+}
+
+/*
+ * The same where a hypervisor has the table: all at once, so that it takes no
+ * more hypercalls if the memory is in many runs and regions. A spare array has
+ * room for the TCEs of a chunk.
+ */
+static noinline int write_at_once(struct tce_op *op, unsigned long entry,
+				  unsigned long nr, unsigned long ua,
+				  unsigned long perm)
+{
+	struct tce_dense *spare = op->stash->first, *next = spare->next;
+	unsigned long step = IOMMU_PAGE_SIZE(op->tbl), done = 0;
+	struct tce_run runs[TCE_RUNS] __uninitialized;
+	struct iommu_table *tbl = op->tbl;
+	unsigned int nr_runs;
+	int ret = -EIO;
+
+	do {
+		long n = translate(op, ua + done * step, nr - done, runs,
+				   &nr_runs);
+
+		/* Never, as in write_runs() */
+		if (n <= 0)
+			goto out;
+		if (n == nr)
+			return tbl->it_ops->set_runs(tbl, entry, runs, nr_runs,
+						     perm);
+		done += spell_out(&spare->ua[done], runs, nr_runs, perm, step);
+	} while (done < nr);
+
+	ret = tbl->it_ops->set_list(tbl, entry, spare->ua, nr);
+out:
+	spare->next = next;
+
+	return ret;
+}
+
 /* Without detours, because that is what most calls are for. */
 static __always_inline int write_one(struct tce_op *op, unsigned long entry,
 				     unsigned long ua, unsigned long perm)
@@ -372,7 +460,9 @@ static __always_inline int write_one(struct tce_op *op, unsigned long entry,
 	return op->tbl->it_ops->set_list(op->tbl, entry, &tce, 1);
 }
 
-/* Enter an entry, which is written, in the view, and note what it was before. */
+/*
+ * Enter an entry, which is written, in the view, and note what it was before.
+ */
 static __always_inline void enter_one(struct tce_op *op, unsigned int i,
 				      unsigned long ua, unsigned long new_state)
 {
@@ -396,18 +486,18 @@ static __always_inline void enter_one(struct tce_op *op, unsigned int i,
 }
 
 /*
- * @alone: an operation that maps just one entry, of a table that does not refuse.
+ * @tce: if not NULL, the operation maps just this one entry, whose TCE this is.
  * map() is compiled for that a second time: nothing takes the address of @op
  * there, so that all of it can be in registers.
  */
 static __always_inline int map(struct tce_op *op, unsigned int first,
 			       unsigned int nr, unsigned long ua,
-			       unsigned long perm, bool alone)
+			       unsigned long perm, const u64 *tce)
 {
 	const struct iommu_table_ops *ops = op->tbl->it_ops;
 	unsigned long entry = op->chunk_entry + first, state = op->state;
 	const struct tce_piece piece = { first, nr, ua };
-	bool can_refuse = !alone && ops->may_refuse, linear;
+	bool can_refuse = ops->may_refuse, linear;
 	struct tce_view *view = &op->owner->view;
 	int ret;
 
@@ -415,8 +505,12 @@ static __always_inline int map(struct tce_op *op, unsigned int first,
 		return -ENOMEM;
 
 	linear = tce_linear_map(view, &state, first, nr, ua);
-	if (alone ? !linear && !tce_chunk_is_dense(state) :
-		    (!linear || can_refuse) && !has_array(op))
+	if (tce ? !linear && !tce_chunk_is_dense(state) :
+		  (!linear || can_refuse) && !has_array(op))
+		return -ENOMEM;
+	if (can_refuse && (tce ? tce_chunk_unmap_needs_dense(op->state, first,
+							     first) :
+				 nr > 1 && !has_spare(op)))
 		return -ENOMEM;
 
 	/* One entry is written or not, but of several a part might be. */
@@ -424,13 +518,22 @@ static __always_inline int map(struct tce_op *op, unsigned int first,
 	    !ops->is_grown(op->tbl, entry, nr))
 		return -ENOMEM;
 
-	ret = nr > 1 ? write_runs(op, entry, nr, ua, perm) :
-		       write_one(op, entry, ua, perm);
-	if (unlikely(ret))
-		return can_refuse ? refused(op, first, nr, NULL, ua) : -ENOMEM;
+	ret = tce	 ? ops->set_list(op->tbl, entry, tce, 1) :
+	      nr == 1	 ? write_one(op, entry, ua, perm) :
+	      can_refuse ? write_at_once(op, entry, nr, ua, perm) :
+			   write_runs(op, entry, nr, ua, perm);
+	if (unlikely(ret)) {
+		if (!can_refuse)
+			return -ENOMEM;
+		if (!tce)
+			return refused(op, first, nr, NULL, ua);
+		op->state = refused_one(op->tbl, op->flags, entry, op->state,
+					ua);
+		return -EIO;
+	}
 
 	tce_gather_changed(&op->gather, entry, nr);
-	if (alone) {
+	if (tce) {
 		enter_one(op, first, ua, state);
 		return 0;
 	}
@@ -458,7 +561,7 @@ static __always_inline int map(struct tce_op *op, unsigned int first,
 int tce_op_map(struct tce_op *op, unsigned long entry, unsigned long nr,
 	       unsigned long ua, unsigned long perm)
 {
-	return map(op, entry - op->chunk_entry, nr, ua, perm, false);
+	return map(op, entry - op->chunk_entry, nr, ua, perm, NULL);
 }
 
 /* Is a list mapped to consecutive addresses, with the same permissions? */
@@ -490,7 +593,7 @@ int tce_op_map_list(struct tce_op *op, const struct tce_list *list)
 	bool linear;
 
 	if (!list->nr_mapped)
-		return unmap(op, first, first + nr - 1);
+		return unmap_some(op, first, first + nr - 1);
 
 	if (!op->word)
 		return -ENOMEM;
@@ -531,30 +634,87 @@ static __always_inline void init_now(struct tce_op *op, struct iommu_table *tbl,
 				     struct tce_stash *stash)
 {
 	init(op, tbl, flags, stash);
-	op->region = region;
-	op->region_ua = region->ua;
-	op->region_bytes = region->nr_pages << PAGE_SHIFT;
+	if (region) {
+		op->region = region;
+		op->region_ua = region->ua;
+		op->region_bytes = region->nr_pages << PAGE_SHIFT;
+	}
 	/* What entries were mapped to before may well be in there, too. */
 	op->gather.gone[0].region = region;
 	op->gather.gone[0].nr = 0;
 	op->gather.nr_gone = 1;
 }
 
-/* The region of @nr addresses, which are counted in it; NULL if that can't be. */
+/**
+ * tce_is_contiguous - can IOMMU pages of a region be mapped
+ * @tbl: the table
+ * @region: the region, with an entry counted
+ * @ua: userspace address of the first one, aligned to its size
+ * @nr: how many, few enough to be looked at without rescheduling
+ *
+ * Pages of the kernel's size or less can: they are contiguous by being pinned.
+ *
+ * Context: Any, real mode included.
+ * Return: true if each of them is contiguous, and lies in the region.
+ */
+bool tce_is_contiguous(const struct iommu_table *tbl,
+		       const struct mm_iommu_region *region, unsigned long ua,
+		       unsigned long nr)
+{
+	unsigned int shift = tbl->it_page_shift;
+	unsigned long hpa;
+
+	if (shift <= PAGE_SHIFT)
+		return true;
+
+	for (; nr; nr--, ua += 1UL << shift) {
+		if (!mm_iommu_is_whole(region, ua, shift, &hpa))
+			return false;
+	}
+
+	return true;
+}
+
+/* As tce_is_contiguous(), of one page, which it finds with the same search. */
+static __always_inline bool find_page(const struct iommu_table *tbl,
+				      const struct mm_iommu_region *region,
+				      unsigned long ua, unsigned long *hpa)
+{
+	unsigned int shift = tbl->it_page_shift;
+
+	if (shift > PAGE_SHIFT)
+		return mm_iommu_is_whole(region, ua, shift, hpa);
+
+	*hpa = mm_iommu_hpa(region, ua);
+
+	return true;
+}
+
+/*
+ * The region of @nr addresses, which are counted in it; NULL if that can't be.
+ * If @hpa is not NULL, there is one, and its physical address goes there.
+ */
 static __always_inline struct mm_iommu_region *
 count_now(struct iommu_table *tbl, unsigned long nr, unsigned long ua,
-	  unsigned long perm)
+	  unsigned long perm, unsigned long *hpa)
 {
 	struct mm_iommu_region *region;
 
-	/* Large pages may not be contiguous. */
-	if (tbl->it_page_shift > PAGE_SHIFT || tbl->it_ops->may_refuse)
+	if (!hpa && tbl->it_ops->may_refuse)
 		return NULL;
 
 	region = mm_iommu_find(tbl->it_owner->registry, ua);
-	if (!region || (nr > 1 && entries_in_region(tbl, region, ua, nr) < nr) ||
-	    !mm_iommu_hold(region, nr))
+	if (!region || (nr > 1 && entries_in_region(tbl, region, ua, nr) < nr))
 		return NULL;
+	if (!mm_iommu_count(region, nr))
+		return NULL;
+	/* The check is also why one page need not be in the region whole. */
+	if (hpa ? !find_page(tbl, region, ua, hpa) :
+	    tbl->it_page_shift > PAGE_SHIFT &&
+	    !tce_is_contiguous(tbl, region, ua, nr)) {
+		mm_iommu_uncount(region, nr);
+		return NULL;
+	}
 	note_written(region, perm);
 
 	return region;
@@ -571,39 +731,78 @@ count_now(struct iommu_table *tbl, unsigned long nr, unsigned long ua,
  * all that only several entries need; see map().
  *
  * Context: Real mode, or in rcu_read_lock() without preemption.
- * Return: As tce_op_map_now(); also -EAGAIN if memory is not registered.
+ * Return: As tce_op_map_now(); also -EAGAIN if memory is not registered, and
+ *	   -EIO if a hypervisor refused, see the top of this file.
  */
 int tce_map_one_now(struct iommu_table *tbl, unsigned long entry, u64 ua,
 		    bool real_mode)
 {
-	unsigned long perm = ua & TCE_DENSE_MAPPED;
+	unsigned long perm = ua & TCE_DENSE_MAPPED, hpa;
 	struct tce_op op __uninitialized;
 	struct mm_iommu_region *region;
+	u64 tce;
 	int ret;
 
 	if (real_mode && !tbl->it_ops->tce_kill_rm)
 		return -EAGAIN;
 
 	ua -= perm;
-	region = count_now(tbl, 1, ua, perm);
+	region = count_now(tbl, 1, ua, perm, &hpa);
 	if (!region)
 		return -EAGAIN;
 
 	init_now(&op, tbl, region, real_mode ? TCE_OP_REAL_MODE : 0, NULL);
 	ret = begin(&op, entry);
 	if (!ret) {
-		ret = map(&op, entry - op.chunk_entry, 1, ua, perm, true);
+		tce = hpa | perm;
+		ret = map(&op, entry - op.chunk_entry, 1, ua, perm, &tce);
 		unlock(&op);
 	}
+	/* The count is used up. */
+	if (ret == -EIO)
+		return ret;
 	if (ret) {
-		mm_iommu_drop(region, 1);
+		mm_iommu_uncount(region, 1);
 		return ret == -ENXIO ? ret : -EAGAIN;
 	}
-	tce_gather_kill_and_drop(&op.gather, 1);
+	tce_gather_kill_and_uncount(&op.gather, 1);
 
 	return 0;
 }
 EXPORT_SYMBOL_GPL(tce_map_one_now);
+
+/**
+ * tce_unmap_one_now - unmap one entry, without waiting
+ * @tbl: the table, of an owner with registered memory
+ * @entry: the entry, in the table
+ * @stash: for an array that is left over
+ *
+ * A whole operation: unmaps, kills and uncounts.
+ *
+ * Context: In rcu_read_lock() without preemption.
+ * Return: 0, or with nothing changed: -ENXIO if the window is being removed;
+ *	   -EAGAIN if it can't be done this way, because the chunk is locked or
+ *	   needs an array; -EIO if a hypervisor refused.
+ */
+int tce_unmap_one_now(struct iommu_table *tbl, unsigned long entry,
+		      struct tce_stash *stash)
+{
+	struct tce_op op __uninitialized;
+	unsigned int i;
+	int ret;
+
+	init_now(&op, tbl, NULL, 0, stash);
+	ret = begin(&op, entry);
+	if (!ret) {
+		i = entry - op.chunk_entry;
+		ret = unmap(&op, i, i, true);
+		/* As in end(). */
+		tce_gather_kill_and_uncount(&op.gather, 1);
+		unlock(&op);
+	}
+
+	return ret == -ENOMEM || ret == -EBUSY ? -EAGAIN : ret;
+}
 
 /**
  * tce_op_map_now - map entries to consecutive addresses, without waiting
@@ -620,7 +819,8 @@ EXPORT_SYMBOL_GPL(tce_map_one_now);
  * Return: 0, or with nothing changed: -ENXIO if the window is being removed;
  *	   -EAGAIN if it can't be done this way: the entries are in several
  *	   chunks or the memory in several regions, the chunk is locked, memory
- *	   has to be had, pages may not be contiguous, or a hypervisor may refuse.
+ *	   has to be had, pages are not contiguous, or a hypervisor may
+ *	   refuse.
  */
 int tce_op_map_now(struct iommu_table *tbl, unsigned long entry,
 		   unsigned long nr, unsigned long ua, unsigned long perm,
@@ -631,7 +831,7 @@ int tce_op_map_now(struct iommu_table *tbl, unsigned long entry,
 	unsigned int first;
 	int ret;
 
-	region = count_now(tbl, nr, ua, perm);
+	region = count_now(tbl, nr, ua, perm, NULL);
 	if (!region)
 		return -EAGAIN;
 
@@ -640,11 +840,11 @@ int tce_op_map_now(struct iommu_table *tbl, unsigned long entry,
 	if (!ret) {
 		first = entry - op.chunk_entry;
 		ret = nr > TCE_CHUNK_ENTRIES - first ? -ENOMEM :
-		      map(&op, first, nr, ua, perm, false);
+		      map(&op, first, nr, ua, perm, NULL);
 		end(&op);
 	}
 	if (ret) {
-		mm_iommu_drop(region, nr);
+		mm_iommu_uncount(region, nr);
 		return ret == -ENXIO ? ret : -EAGAIN;
 	}
 	tce_gather_flush(&op.gather);

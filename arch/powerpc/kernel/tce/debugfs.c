@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What debugfs shows of owned tables: a file each in powerpc/tce/, named by the
+ * Owned tables in debugfs: a file each in powerpc/tce/, named by the
  * process and a serial number.
  *
- * A line "NAME VALUE" for each thing of the window, then one for each region that
- * its process has registered:
+ * A line "NAME VALUE" for each thing of the window, then one for each region
+ * that its process has registered:
  *   region ADDRESS BYTES ENTRIES CONTAINERS RUNS
- * RUNS are those of physically contiguous memory, 0 if the region is kept as one
- * word a page. All numbers are decimal, but for addresses.
+ * RUNS are those of physically contiguous memory, 0 if the region is kept as
+ * one word a page. All numbers except addresses are decimal.
  *
  * All of it is taken as the file is opened, without a lock, so what changes
- * meanwhile may be in it or not. The file is there as long as the owner is, and
- * removing it waits for those who open it at the moment: for no lock that others
- * hold, and for nobody who reads.
+ * meanwhile may be in it or not. The file is there as long as the owner is.
+ * Removing it waits for those who are opening it, but not for those who read,
+ * and for no lock that others hold.
  */
 
 #include <linux/atomic.h>
@@ -58,7 +58,7 @@ struct region_line {
 };
 
 /**
- * struct snapshot - what is shown of a table, as it was when the file was opened
+ * struct snapshot - a table as it was when its file was opened
  * @pid: the process
  * @version: of the container's API
  * @bus_address: first byte of the window
@@ -268,7 +268,7 @@ void tce_debugfs_add(struct iommu_table *tbl)
 	owner->pid = task_tgid_nr(current);
 	snprintf(name, sizeof(name), "%d-%u", owner->pid,
 		 atomic_inc_return(&serial));
-	/* Whoever has opened it has all that it shows: nobody waits for him. */
+	/* An open file has all that it shows: nobody waits for its user. */
 	owner->debugfs = debugfs_create_file_unsafe(name, 0400, tce_debugfs_dir,
 						    tbl, &table_fops);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What debugfs shows of owned tables. */
+/* Owned tables in debugfs. */
 #ifndef _POWERPC_TCE_DEBUGFS_H
 #define _POWERPC_TCE_DEBUGFS_H
 

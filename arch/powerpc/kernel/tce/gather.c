@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What was cleared or written over, and is not given up yet.
+ * Entries that were cleared or written over, and are not uncounted yet.
  *
- * A device may still use what its PHB has cached of an entry after the entry was
- * cleared. So an operation notes which entries it has changed and which regions
- * they pointed to; then it kills all of them in one go, and only after that
- * uncounts them. Nothing else uncounts an entry that was in a table.
+ * A device may still use what its PHB has cached of an entry after the entry
+ * was cleared. So an operation notes which entries it has changed and which
+ * regions they pointed to; then it kills all of them in one go, and only after
+ * that uncounts them. Nothing else uncounts an entry that was in a table, or
+ * several that were counted for one.
  *
- * If more regions are met than there is room for, all is killed and uncounted at
- * once, and the rest later: neither the order nor the sum depends on where.
+ * If more regions are met than there is room for, all is killed and uncounted
+ * at once, and the rest later: neither the order nor the sum depends on where.
  *
  * The rules of real mode hold, see book3s_64_vio_hv.c.
  */
@@ -27,7 +28,7 @@
  */
 void tce_gather_flush(struct tce_gather *gather)
 {
-	tce_gather_kill_and_drop(gather, gather->nr_gone);
+	tce_gather_kill_and_uncount(gather, gather->nr_gone);
 }
 
 /* With several regions, or a new one. */
@@ -151,4 +152,41 @@ unsigned long tce_gather_array(struct tce_gather *gather, const u64 *ua,
 	}
 
 	return total;
+}
+
+/**
+ * tce_uncount_piece - uncount entries that were never in the table
+ * @tbl: the table that they were counted for
+ * @ua: userspace address of the first
+ * @nr: how many, with consecutive addresses
+ *
+ * Context: As tce_gather_piece().
+ */
+void tce_uncount_piece(struct iommu_table *tbl, unsigned long ua,
+		       unsigned long nr)
+{
+	struct tce_gather gather __uninitialized;
+
+	/* Nothing was changed, so nothing is killed. */
+	tce_gather_init(&gather, tbl, false);
+	tce_gather_piece(&gather, ua, nr);
+	tce_gather_flush(&gather);
+}
+
+/**
+ * tce_uncount_array - uncount entries that were never in the table
+ * @tbl: the table that they were counted for
+ * @ua: for each the userspace address, with TCE_DENSE_MAPPED; 0 if it was not
+ *	counted
+ * @nr: how many
+ *
+ * Context: As tce_gather_piece().
+ */
+void tce_uncount_array(struct iommu_table *tbl, const u64 *ua, unsigned long nr)
+{
+	struct tce_gather gather __uninitialized;
+
+	tce_gather_init(&gather, tbl, false);
+	tce_gather_array(&gather, ua, nr);
+	tce_gather_flush(&gather);
 }

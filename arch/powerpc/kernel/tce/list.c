@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Lists of entries that hypercalls write, each mapped to where it pleases.
+ * Lists of entries that hypercalls write, each mapped to a page of its own.
  *
- * Of IOMMU pages that are not larger than the kernel's: what these begin with is
- * registered whole, and contiguous. Larger ones are mapped one by one, range.c.
+ * A list is counted and translated first, all of it or nothing, and then
+ * written. That is one operation: all that it has for a chunk is written with
+ * the chunk locked once. This file has the way that waits for nothing: real
+ * mode has only this one, virtual mode tries it first. range.c has the way that
+ * waits.
  *
- * A list is counted and translated first, all of it or nothing, and then written.
- * That is one operation: all that it has for a chunk is written under one lock
- * of it. Here is what waits for nothing: it is how lists are written in real
- * mode, and what virtual mode tries first. range.c has the way that waits.
- *
- * The rules of real mode hold, see book3s_64_vio_hv.c. Regions that are found are
- * read-side protected: in virtual mode by the caller's rcu_read_lock(), in real
- * mode by tce_real_mode_srcu, which the core took as it entered the guest.
+ * The rules of real mode hold, see book3s_64_vio_hv.c. Regions that are found
+ * are read-side protected: in virtual mode by the caller's rcu_read_lock();
+ * early by RCU, where it watches a CPU in a guest, or else by tce_real_mode_srcu,
+ * which was taken as the CPU entered the guest.
  */
 
 #include <linux/export.h>
@@ -21,31 +20,9 @@
 #include <asm/iommu.h>
 #include <asm/mm_iommu.h>
 #include <asm/tce.h>
-#include <asm/tce_list.h>
 
+#include "list.h"
 #include "tce.h"
-
-/* Uncount the entries of @nr addresses, which were never in a table. */
-static void uncount(const struct mm_iommu *registry, const u64 *ua,
-		    unsigned long nr)
-{
-	struct mm_iommu_region *region = NULL;
-	unsigned long i, in_region = 0;
-
-	for (i = 0; i < nr; i++) {
-		if (!ua[i])
-			continue;
-		if (!is_in_region(region, ua[i])) {
-			if (region)
-				mm_iommu_drop(region, in_region);
-			region = mm_iommu_find(registry, ua[i]);
-			in_region = 0;
-		}
-		in_region++;
-	}
-	if (region)
-		mm_iommu_drop(region, in_region);
-}
 
 /* Uncount what was counted in the region, but turned out not to be in there. */
 static void leave_region(struct tce_walk *w, unsigned long i)
@@ -57,10 +34,12 @@ static void leave_region(struct tce_walk *w, unsigned long i)
 
 	note_written(w->region, w->perm);
 	if (used < w->counted)
-		mm_iommu_drop(w->region, w->counted - used);
+		mm_iommu_uncount(w->region, w->counted - used);
 }
 
-/* Go to another region, counting all that is left, because it may be in there. */
+/*
+ * Go to another region, counting all that is left, because it may be in there.
+ */
 static bool enter_region(struct tce_walk *w, unsigned long i, unsigned long ua)
 {
 	leave_region(w, i);
@@ -68,7 +47,7 @@ static bool enter_region(struct tce_walk *w, unsigned long i, unsigned long ua)
 	w->perm = 0;
 	w->counted = w->list->nr - i;
 	w->counted_from = i - w->nr_unmapped;
-	if (w->region && w->count && !mm_iommu_hold(w->region, w->counted))
+	if (w->region && w->count && !mm_iommu_count(w->region, w->counted))
 		w->region = NULL;
 
 	return w->region;
@@ -79,18 +58,18 @@ static bool enter_region(struct tce_walk *w, unsigned long i, unsigned long ua)
  * @w: the walk
  * @i: which entry of the list
  * @ua: its address, with or without permissions
- * @run: where that memory goes
+ * @extent: where that memory goes
  *
  * Context: As tce_list_count_now().
  * Return: false if it is not registered.
  */
 bool tce_walk_find(struct tce_walk *w, unsigned long i, unsigned long ua,
-		   struct mm_iommu_run *run)
+		   struct mm_iommu_extent *extent)
 {
 	if (!is_in_region(w->region, ua) && !enter_region(w, i, ua))
 		return false;
 
-	mm_iommu_find_run(w->region, ua, run);
+	mm_iommu_find_extent(w->region, ua, extent);
 
 	return true;
 }
@@ -114,7 +93,7 @@ bool tce_walk_end(struct tce_walk *w, unsigned long i)
 		return true;
 
 	if (w->count)
-		uncount(list->tbl->it_owner->registry, list->ua, i);
+		tce_uncount_array(list->tbl, list->ua, i);
 
 	return false;
 }
@@ -130,9 +109,10 @@ EXPORT_SYMBOL_GPL(tce_walk_end);
  */
 bool tce_list_translate(struct tce_list *list, bool count)
 {
-	struct mm_iommu_run run = { 0 };
+	unsigned int page_shift = list->tbl->it_page_shift;
+	struct mm_iommu_extent extent = { 0 };
+	unsigned long i, hpa;
 	struct tce_walk w;
-	unsigned long i;
 
 	tce_walk_begin(&w, list, count);
 	for (i = 0; i < list->nr; i++) {
@@ -143,12 +123,16 @@ bool tce_list_translate(struct tce_list *list, bool count)
 			w.nr_unmapped++;
 			continue;
 		}
-		if (entry - run.ua >= run.bytes &&
-		    !mm_iommu_run_ahead(w.region, entry, &run) &&
-		    !tce_walk_find(&w, i, entry, &run))
+		if (entry - extent.ua >= extent.bytes &&
+		    !mm_iommu_extent_ahead(w.region, entry, &extent) &&
+		    !tce_walk_find(&w, i, entry, &extent))
+			break;
+		if (page_shift > PAGE_SHIFT &&
+		    !mm_iommu_is_whole(w.region, entry & ~TCE_DENSE_MAPPED,
+				       page_shift, &hpa))
 			break;
 		w.perm |= entry;
-		list->tce[i] = mm_iommu_run_hpa(&run, entry);
+		list->tce[i] = mm_iommu_extent_hpa(&extent, entry);
 	}
 
 	return tce_walk_end(&w, i);
@@ -198,7 +182,7 @@ struct tce_list tce_list_piece(const struct tce_list *list, unsigned long i,
  */
 void tce_list_uncount_now(const struct tce_list *list)
 {
-	uncount(list->tbl->it_owner->registry, list->ua, list->nr);
+	tce_uncount_array(list->tbl, list->ua, list->nr);
 }
 EXPORT_SYMBOL_GPL(tce_list_uncount_now);
 
@@ -206,11 +190,11 @@ EXPORT_SYMBOL_GPL(tce_list_uncount_now);
  * tce_list_count_now - count and translate a list, without waiting
  * @list: the list; @ua, @tce and @nr_mapped are filled in, @shift is 0 then
  *
- * Context: Real mode, or in rcu_read_lock(). IOMMU pages are not larger than the
- *	    kernel's.
- * Return: 0, or with nothing counted: -EINVAL if any of it is not registered;
- *	   -EAGAIN, with @list as it was, if it has more than TCE_LIST_MAX
- *	   entries or is in several chunks, which cannot be written at once.
+ * Context: Real mode, or in rcu_read_lock().
+ * Return: 0, or with nothing counted: -EINVAL if any of it is not registered,
+ *	   or an IOMMU page of it is not contiguous; -EAGAIN, with @list as it
+ *	   was, if it has more than TCE_LIST_MAX entries or is in several
+ *	   chunks, which cannot be written at once.
  */
 int tce_list_count_now(struct tce_list *list)
 {
@@ -232,8 +216,8 @@ static unsigned int flags_of(bool real_mode)
 	return real_mode ? TCE_OP_REAL_MODE : 0;
 }
 
-static int put_now(struct iommu_table *tbl, const struct tce_list *list,
-		   unsigned long entry, unsigned long nr, bool real_mode)
+static int change_now(struct iommu_table *tbl, const struct tce_list *list,
+		      unsigned long entry, unsigned long nr, bool real_mode)
 {
 	struct tce_op op __uninitialized;
 	int ret;
@@ -263,7 +247,7 @@ static int put_now(struct iommu_table *tbl, const struct tce_list *list,
 }
 
 /**
- * tce_list_put_now - write a list that was counted, without waiting
+ * tce_list_write_now - write a list that was counted, without waiting
  * @list: the list
  * @real_mode: in real mode
  *
@@ -273,16 +257,16 @@ static int put_now(struct iommu_table *tbl, const struct tce_list *list,
  *	   done this way, because the list is in several chunks, its chunk is
  *	   locked, memory has to be had, or a hypervisor may refuse.
  */
-int tce_list_put_now(const struct tce_list *list, bool real_mode)
+int tce_list_write_now(const struct tce_list *list, bool real_mode)
 {
-	int ret = put_now(list->tbl, list, list->entry, list->nr, real_mode);
+	int ret = change_now(list->tbl, list, list->entry, list->nr, real_mode);
 
 	if (ret)
 		tce_list_uncount_now(list);
 
 	return ret;
 }
-EXPORT_SYMBOL_GPL(tce_list_put_now);
+EXPORT_SYMBOL_GPL(tce_list_write_now);
 
 /**
  * tce_unmap_now - unmap entries, without waiting
@@ -292,12 +276,12 @@ EXPORT_SYMBOL_GPL(tce_list_put_now);
  * @real_mode: in real mode
  *
  * Context: Real mode, or in rcu_read_lock() without preemption.
- * Return: as tce_list_put_now().
+ * Return: as tce_list_write_now().
  */
 int tce_unmap_now(struct iommu_table *tbl, unsigned long entry,
 		  unsigned long nr, bool real_mode)
 {
-	return put_now(tbl, NULL, entry, nr, real_mode);
+	return change_now(tbl, NULL, entry, nr, real_mode);
 }
 EXPORT_SYMBOL_GPL(tce_unmap_now);
 
@@ -306,7 +290,7 @@ EXPORT_SYMBOL_GPL(tce_unmap_now);
  * @tbl: the table, of an owner with registered memory
  * @ua: userspace address, aligned to 4 KiB
  * @pregion: where the region goes; the caller has one entry of it counted, and
- *	     uncounts it by mm_iommu_drop() when it is done
+ *	     uncounts it by mm_iommu_uncount() when it is done
  *
  * Context: Real mode.
  * Return: 4 KiB of memory, of which the process may change any byte at any
@@ -320,12 +304,12 @@ const void *tce_rm_memory(struct iommu_table *tbl, unsigned long ua,
 	struct tce_run run;
 
 	region = mm_iommu_find(tbl->it_owner->registry, ua);
-	if (!region || !mm_iommu_hold(region, 1))
+	if (!region || !mm_iommu_count(region, 1))
 		return NULL;
 
 	if (mm_iommu_translate(region, ua, IOMMU_PAGE_SHIFT_4K, 1, &run,
 			       &nr_runs) != 1) {
-		mm_iommu_drop(region, 1);
+		mm_iommu_uncount(region, 1);
 		return NULL;
 	}
 

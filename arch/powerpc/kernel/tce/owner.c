@@ -3,9 +3,9 @@
  * The owner of an iommu_table: a process that maps its own memory.
  *
  * A container gives a table to its process, and closes it when the window goes:
- * from then on nothing can be mapped, and all there is gets unmapped. Then LIOBNs
- * of KVM let go of the table, which may take as long as their guest's process
- * likes. Whoever uses the table in between finds it closed.
+ * from then on nothing can be mapped, and all there is gets unmapped. Then
+ * LIOBNs of KVM let go of the table, which may take as long as their guest's
+ * process likes. Users of the table find it closed in between.
  *
  * There are two kinds of owners, which map registered memory (range.c), or pin
  * pages as they map them (pinned.c).
@@ -24,11 +24,11 @@
 #include <asm/iommu.h>
 #include <asm/mm_iommu.h>
 #include <asm/tce.h>
-#include <asm/tce_check.h>
 #include <asm/tce_owner.h>
 #include <asm/trace_spapr_tce.h>
 
 #include "debugfs.h"
+#include "gate.h"
 #include "tce.h"
 #include "view.h"
 
@@ -165,7 +165,7 @@ static bool range_is_valid(const struct iommu_table *tbl, unsigned long entry,
  * @ua: userspace address of the first, aligned to the size of an IOMMU page
  * @perm: TCE_PCI_READ, TCE_PCI_WRITE or both: what the device may do
  *
- * What the entries were mapped to before is replaced.
+ * Replaces what the entries were mapped to before.
  *
  * Context: May sleep. The owner's mm is current->mm if it has no registered
  *	    memory.
@@ -214,18 +214,19 @@ static int unmap(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
  * @entry: first entry: bus address >> it_page_shift
  * @nr: how many entries
  *
- * When it returns 0, no device reaches through these entries any more, and their
- * memory can be unregistered.
+ * When it returns 0, no device reaches through these entries any more, and
+ * their memory can be unregistered.
  *
  * Context: May sleep. Costs what is mapped, not what is asked for.
  * Return: 0, or with nothing changed:
  *	   -EINVAL  not all of it is in the table
- *	   -ENOMEM  no memory: 8 KiB to keep what is mapped on either side, if all
- *		    is within 1024 entries
+ *	   -ENOMEM  no memory: 8 KiB to keep what is mapped on either side, if
+ *		    all is within 1024 entries
  *	   -EINTR   killed
  *
- *	   or -ENXIO if the window is being removed; -EIO if a hypervisor refused
- *	   to clear an entry: that one, and maybe some behind it, stay mapped.
+ *	   or -ENXIO if the window is being removed; -EIO if a hypervisor
+ *	   refused to clear an entry: that one, and maybe some behind it, stay
+ *	   mapped.
  */
 int tce_unmap(struct iommu_table *tbl, unsigned long entry, unsigned long nr)
 {
@@ -255,22 +256,23 @@ EXPORT_SYMBOL_GPL(tce_unmap_uninterruptible);
  * tce_owner_close - unmap all, and let nothing be mapped any more
  * @tbl: the table, owned
  *
- * When it returns, nothing reads or writes an entry any more, whoever still holds
- * the table: where a hypervisor keeps it, the window can go, and its number can
- * be given to another one. Each operation looks at @closed with its chunk locked
- * (begin() in chunk.c), or with the mutex of pinned.c locked, before it does
- * anything to the table. Closing sets @closed, and then locks each of them once.
- * So one that has not seen @closed is over when closing gets its lock, and a
- * later one gets -ENXIO. The checker looks at @closed inside its gate.
+ * When it returns, nothing reads or writes an entry any more, whoever still
+ * holds the table: where a hypervisor keeps it, the window can go, and its
+ * number can be given to another one. Each operation looks at @closed with its
+ * chunk locked (begin() in chunk.c), or with the mutex of pinned.c locked,
+ * before it does anything to the table. Closing sets @closed, and then locks
+ * each of them once. So one that has not seen @closed is over when closing gets
+ * its lock, and a later one gets -ENXIO. The checker looks at @closed inside
+ * its gate.
  *
- * Operations that are under way stop at the next chunk. What a hypervisor refuses
- * to clear stays counted, so its memory stays pinned.
+ * Operations that are under way stop at the next chunk. Entries that a
+ * hypervisor refuses to clear stay counted, so their memory stays pinned.
  *
  * tce_owner_end_users() has to follow.
  *
- * Context: May sleep. Takes no lock of KVM, and no memory. Waits for no operation
- *	    with registered memory longer than for what it does with one chunk,
- *	    for one of others until it ends; none of them waits for user memory
+ * Context: May sleep. Takes no lock of KVM, and no memory. Waits for an
+ *	    operation with registered memory until it is done with its chunk,
+ *	    for one without until it ends; neither waits for user memory
  *	    meanwhile.
  */
 void tce_owner_close(struct iommu_table *tbl)
@@ -279,7 +281,7 @@ void tce_owner_close(struct iommu_table *tbl)
 
 	guard(tce_check)();
 	WRITE_ONCE(owner->closed, true);
-	/* Whoever waits, waits for nothing any more. */
+	/* Nobody waits for a range of a closed table. */
 	wake_up_all(&owner->range_wait);
 	owner->ops->close(tbl);
 	trace_spapr_tce_window_remove(tbl);
@@ -290,8 +292,8 @@ EXPORT_SYMBOL_GPL(tce_owner_close);
  * tce_owner_end_users - have LIOBNs let go of a closed table
  * @tbl: the table, closed
  *
- * What was charged for the table is given back with its last reference, and
- * LIOBNs have references.
+ * The table's charge is given back with its last reference, and LIOBNs have
+ * references.
  *
  * Context: May sleep. Takes locks of KVM, and waits until hypercalls that are
  *	    under way have ended. These may wait for memory of the owner's

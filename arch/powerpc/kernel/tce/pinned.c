@@ -2,10 +2,10 @@
 /*
  * Owners without registered memory: VFIO_SPAPR_TCE_IOMMU.
  *
- * They pin a page for each entry as they map it, and find it again from the TCE.
- * So there is neither a view nor a count: a pin is what a count is elsewhere, and
- * is given up in the same order: clear, kill, then unpin. Operations are
- * serialised by a mutex, and KVM keeps away.
+ * They pin a page for each entry as they map it, and find it again from the
+ * TCE. So there is neither a view nor a count: a pin is what a count is
+ * elsewhere, and is given up in the same order: clear, kill, then unpin.
+ * Operations are serialised by a mutex, and KVM keeps away.
  */
 
 #include <linux/mm.h>
@@ -63,8 +63,8 @@ static int unmap_some(struct iommu_table *tbl, unsigned long entry,
 	if (!any)
 		return 0;
 
-	/* What a hypervisor refuses to clear stays pinned. */
-	done = tbl->it_ops->clear_run(tbl, entry, nr);
+	/* Pages that a hypervisor refuses to clear stay pinned. */
+	done = tbl->it_ops->clear_range(tbl, entry, nr);
 	kill(tbl, entry, done);
 	for (i = 0; i < done; i++)
 		unpin(old[i]);
@@ -169,7 +169,9 @@ static int pinned_map(struct iommu_table *tbl, unsigned long entry,
 	u64 *tces;
 	int ret;
 
-	tces = kvmalloc_array(nr, sizeof(*tces), GFP_KERNEL_ACCOUNT);
+	/* A cgroup that has no room left is nothing to be logged. */
+	tces = kvmalloc_array(nr, sizeof(*tces), GFP_KERNEL_ACCOUNT |
+			      __GFP_NOWARN);
 	if (!tces)
 		return -ENOMEM;
 
@@ -184,7 +186,7 @@ static int pinned_map(struct iommu_table *tbl, unsigned long entry,
 	ret = owner->closed ? -ENXIO : write(tbl, entry, nr, tces);
 	mutex_unlock(&owner->pinned_lock);
 out:
-	/* What is in there now is what was mapped before, or was not used. */
+	/* These were mapped before, or were pinned and not used. */
 	for (i = 0; i < pinned; i++) {
 		unpin(tces[i]);
 		if (!(i % TCE_PINNED_BATCH))

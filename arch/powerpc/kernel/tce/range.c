@@ -2,27 +2,29 @@
 /*
  * Operations of owners with registered memory that may wait and allocate.
  *
- * A loop over the chunks of the operation, each by the functions of chunk.c. All
- * that can fail is done before: entries are counted in their regions, nodes of the
- * view and levels of the table are made, arrays are allocated.
+ * A loop over the chunks of the operation, each by the functions of chunk.c.
+ * All that can fail is done before: entries are counted in their regions, nodes
+ * of the view and levels of the table are made, arrays are allocated.
  *
  * An operation within one chunk is atomic by the chunk's lock. One over several
  * chunks takes a range lock, which keeps out others over several chunks that
- * overlap it. So two of them never take chunks in different orders, and whatever
- * runs concurrently, the outcome is that of some order one after the other.
+ * overlap it. So two of them never take chunks in different orders, and
+ * whatever runs concurrently, the outcome is that of some order one after the
+ * other.
  *
- * Ranges are served in order of arrival: one waits for every earlier one that it
- * overlaps, and for no later one. A task that waits can be killed, but not if it
- * has begun to change something, or lets go of the table: then it waits until the
- * earlier ones are done, which are finite work of running tasks. Once the table is
- * closed nobody waits any more, and who runs stops at the next chunk; so closing
- * waits for what a few CPUs do with one chunk each.
+ * Ranges are served in order of arrival: one waits for every earlier one that
+ * it overlaps, and for no later one. A task that waits can be killed, but not
+ * if it has begun to change something, or lets go of the table: then it waits
+ * until the earlier ones are done, which are finite work of running tasks. Once
+ * the table is closed nobody waits any more, and who runs stops at the next
+ * chunk; so closing waits for what a few CPUs do with one chunk each.
  *
  * Giving up takes no memory: to unmap the first or the last entry of a chunk
  * never takes an array, so only what lies within one chunk can fail for that,
  * with nothing changed.
  */
 
+#include <linux/cleanup.h>
 #include <linux/export.h>
 #include <linux/list.h>
 #include <linux/mm.h>
@@ -30,22 +32,24 @@
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 
 #include <asm/iommu.h>
 #include <asm/mm_iommu.h>
+#include <asm/paravirt.h>
 #include <asm/tce.h>
-#include <asm/tce_list.h>
 #include <asm/tce_owner.h>
 
+#include "list.h"
 #include "tce.h"
 
 /* Levels for so many entries are had without rescheduling. */
 #define TCE_GROW_ENTRIES	65536UL
 
-/* So many pages are seen to be contiguous without rescheduling. */
-#define TCE_LOOK_PAGES		65536UL
+/* Memory of so many entries is looked at without rescheduling. */
+#define TCE_LOOK_ENTRIES	1024UL
 
 /* Ranges */
 
@@ -54,22 +58,29 @@ static bool is_closed_for(const struct tce_owner *owner, unsigned int flags)
 	return READ_ONCE(owner->closed) && !(flags & TCE_OP_CLOSE);
 }
 
-/* Does any range that arrived earlier overlap this one? */
-static bool range_has_to_wait(struct tce_owner *owner,
-			      const struct tce_range *range)
+/* Does any range that arrived earlier overlap this one? @range_lock is held. */
+static bool overlaps_earlier(const struct tce_owner *owner,
+			     const struct tce_range *range)
 {
 	const struct tce_range *other;
-	bool wait = false;
 
-	spin_lock(&owner->range_lock);
 	list_for_each_entry(other, &owner->ranges, next) {
 		if (other == range)
 			break;
-		wait = range->first <= other->last &&
-		       other->first <= range->last;
-		if (wait)
-			break;
+		if (range->first <= other->last && other->first <= range->last)
+			return true;
 	}
+
+	return false;
+}
+
+static bool range_has_to_wait(struct tce_owner *owner,
+			      const struct tce_range *range)
+{
+	bool wait;
+
+	spin_lock(&owner->range_lock);
+	wait = overlaps_earlier(owner, range);
 	spin_unlock(&owner->range_lock);
 
 	return wait;
@@ -112,7 +123,8 @@ int tce_range_begin(struct iommu_table *tbl, struct tce_range *range,
 		    unsigned long entry, unsigned long nr, unsigned int flags)
 {
 	struct tce_owner *owner = tbl->it_owner;
-	int ret;
+	int ret = 0;
+	bool wait;
 
 	range->first = chunk_of(tbl, entry);
 	range->last = chunk_of(tbl, entry + nr - 1);
@@ -121,9 +133,12 @@ int tce_range_begin(struct iommu_table *tbl, struct tce_range *range,
 
 	spin_lock(&owner->range_lock);
 	list_add_tail(&range->next, &owner->ranges);
+	wait = overlaps_earlier(owner, range);
 	spin_unlock(&owner->range_lock);
 
-	ret = wait_for_range(owner, range, flags);
+	/* Later ranges wait for this one, so what is true now stays true. */
+	if (wait)
+		ret = wait_for_range(owner, range, flags);
 	if (!ret && is_closed_for(owner, flags))
 		ret = -ENXIO;
 	if (ret)
@@ -155,6 +170,31 @@ void tce_range_end(struct iommu_table *tbl, struct tce_range *range)
 
 /* Chunks */
 
+/*
+ * On a shared processor the hypervisor may have stopped the CPU that holds the
+ * chunk: give it the time that would be spent spinning. Who holds it is a
+ * guess; a CPU that is idle holds none.
+ */
+static void yield_to_holder(struct tce_op *op, unsigned long entry)
+{
+	unsigned long chunk = chunk_of(op->tbl, entry);
+	u32 yields;
+	int cpu;
+
+	if (!is_shared_processor())
+		return;
+
+	cpu = READ_ONCE(op->owner->holder[chunk % TCE_HOLDERS]);
+	yields = yield_count_of(cpu);
+	if (!(yields & 1) || is_vcpu_idle(cpu))
+		return;
+
+	/* If the CPU has run since it was counted, the hypervisor returns. */
+	smp_rmb();
+	if (READ_ONCE(*op->word) & TCE_WORD_LOCK)
+		yield_to_preempted(cpu, yields);
+}
+
 /* As tce_op_begin(), waiting for the chunk; chunk_end() has to follow. */
 static int chunk_begin(struct tce_op *op, unsigned long entry)
 {
@@ -173,6 +213,7 @@ static int chunk_begin(struct tce_op *op, unsigned long entry)
 		rcu_read_unlock();
 		if (ret != -EBUSY)
 			return ret;
+		yield_to_holder(op, entry);
 		cpu_relax();
 	}
 }
@@ -197,16 +238,11 @@ static void finish(struct tce_op *op)
 /* Uncount entries that were counted, and were never in the table. */
 static void uncount(struct iommu_table *tbl, unsigned long ua, unsigned long nr)
 {
-	struct mm_iommu *registry = tbl->it_owner->registry;
-
 	while (nr) {
-		struct mm_iommu_region *region;
-		unsigned long n;
+		unsigned long n = min(nr, TCE_LOOK_ENTRIES);
 
 		rcu_read_lock();
-		region = mm_iommu_find(registry, ua);
-		n = entries_in_region(tbl, region, ua, nr);
-		mm_iommu_drop(region, n);
+		tce_uncount_piece(tbl, ua, n);
 		rcu_read_unlock();
 		ua += n << tbl->it_page_shift;
 		nr -= n;
@@ -214,31 +250,18 @@ static void uncount(struct iommu_table *tbl, unsigned long ua, unsigned long nr)
 	}
 }
 
-/*
- * Can a range of a region be mapped, IOMMU page by IOMMU page? Pages of the
- * kernel's size or less are contiguous by being pinned at all.
- */
+/* As tce_is_contiguous(), of any number of pages. */
 static bool is_contiguous(const struct iommu_table *tbl,
 			  const struct mm_iommu_region *region,
 			  unsigned long ua, unsigned long nr)
 {
 	unsigned int shift = tbl->it_page_shift;
-	unsigned long most;
+	unsigned long n;
 
-	if (shift <= PAGE_SHIFT)
-		return true;
-
-	most = max(1UL, TCE_LOOK_PAGES >> (shift - PAGE_SHIFT));
-	while (nr) {
-		unsigned int nr_runs = 1;
-		struct tce_run run;
-		long n = mm_iommu_translate(region, ua, shift, min(nr, most),
-					    &run, &nr_runs);
-
-		if (n <= 0)
+	for (; shift > PAGE_SHIFT && nr; nr -= n, ua += n << shift) {
+		n = min(nr, TCE_LOOK_ENTRIES);
+		if (!tce_is_contiguous(tbl, region, ua, n))
 			return false;
-		ua += n << shift;
-		nr -= n;
 		cond_resched();
 	}
 
@@ -256,7 +279,7 @@ static unsigned long count_some(struct iommu_table *tbl, unsigned long ua,
 	region = mm_iommu_find(tbl->it_owner->registry, ua);
 	if (region)
 		n = entries_in_region(tbl, region, ua, nr);
-	if (n && !mm_iommu_hold(region, n))
+	if (n && !mm_iommu_count(region, n))
 		n = 0;
 	rcu_read_unlock();
 
@@ -265,7 +288,7 @@ static unsigned long count_some(struct iommu_table *tbl, unsigned long ua,
 
 	/* Counted: the region stays. */
 	if (!is_contiguous(tbl, region, ua, n)) {
-		mm_iommu_drop(region, n);
+		mm_iommu_uncount(region, n);
 		return 0;
 	}
 
@@ -275,9 +298,10 @@ static unsigned long count_some(struct iommu_table *tbl, unsigned long ua,
 }
 
 /*
- * Count entries that are about to be mapped, all or none: what is counted can be
- * mapped, which cannot fail then for want of memory to point to. -EINVAL if any
- * of it is not registered, or an IOMMU page of it not contiguous in one region.
+ * Count entries that are about to be mapped, all or none: what is counted can
+ * be mapped, which cannot fail then for want of memory to point to. -EINVAL if
+ * any of it is not registered, or an IOMMU page of it not contiguous in one
+ * region.
  */
 static int count(struct iommu_table *tbl, unsigned long ua, unsigned long nr,
 		 unsigned long perm)
@@ -310,7 +334,7 @@ static int count(struct iommu_table *tbl, unsigned long ua, unsigned long nr,
  * @nr: how many entries
  *
  * Context: May sleep.
- * Return: 0 or -ENOMEM. What was allocated stays, because it was charged.
+ * Return: 0 or -ENOMEM. Levels stay, because they were charged.
  */
 int tce_grow_levels(struct iommu_table *tbl, unsigned long entry,
 		    unsigned long nr)
@@ -400,7 +424,9 @@ static int map_in_chunk(struct tce_op *op, unsigned long entry,
 			return ret;
 		ret = tce_op_map(op, entry, nr, ua, perm);
 		chunk_end(op);
-		/* Another thread has changed the chunk: it takes an array now. */
+		/*
+		 * Another thread has changed the chunk: it takes an array now.
+		 */
 		if (ret != -ENOMEM || op->stash->first)
 			return ret;
 		ret = tce_stash_add(op->stash, 1);
@@ -413,8 +439,8 @@ static int unmap_chunks(struct tce_op *op, unsigned long entry,
 			unsigned long nr);
 
 /*
- * Map counted entries, which may be in several chunks. Their counts are used up,
- * whatever is returned. After an error entries are as they were, or empty.
+ * Map counted entries, which may be in several chunks. Their counts are used
+ * up, whatever is returned. After an error entries are as they were, or empty.
  */
 static int map_chunks(struct tce_op *op, unsigned long entry, unsigned long nr,
 		      unsigned long ua, unsigned long perm)
@@ -475,6 +501,15 @@ out:
 	return ret;
 }
 
+static int map_one(struct iommu_table *tbl, unsigned long entry,
+		   unsigned long ua, unsigned long perm)
+{
+	guard(rcu)();
+	guard(preempt)();
+
+	return tce_map_one_now(tbl, entry, ua | perm, false);
+}
+
 /* Most are like this: of one chunk and one region, with all memory there. */
 static int map_now(struct iommu_table *tbl, unsigned long entry,
 		   unsigned long nr, unsigned long ua, unsigned long perm)
@@ -484,8 +519,7 @@ static int map_now(struct iommu_table *tbl, unsigned long entry,
 
 	rcu_read_lock();
 	preempt_disable();
-	ret = nr == 1 ? tce_map_one_now(tbl, entry, ua | perm, false) :
-			tce_op_map_now(tbl, entry, nr, ua, perm, &stash);
+	ret = tce_op_map_now(tbl, entry, nr, ua, perm, &stash);
 	preempt_enable();
 	rcu_read_unlock();
 	tce_stash_empty(&stash);
@@ -499,7 +533,9 @@ static int registered_map(struct iommu_table *tbl, unsigned long entry,
 {
 	int ret = -EAGAIN;
 
-	if (nr <= TCE_CHUNK_ENTRIES)
+	if (nr == 1)
+		ret = map_one(tbl, entry, ua, perm);
+	else if (nr <= TCE_CHUNK_ENTRIES)
 		ret = map_now(tbl, entry, nr, ua, perm);
 	if (ret != -EAGAIN)
 		return ret;
@@ -559,9 +595,9 @@ static int unmap_chunks(struct tce_op *op, unsigned long entry,
 	}
 
 	/*
-	 * Chunks that were empty were not locked. Whoever emptied them killed
-	 * before he stored that; what is done with the memory from here on is
-	 * after the load that saw it: pairs with tce_chunk_release().
+	 * Chunks that were empty were not locked. The CPU that emptied one
+	 * killed before it stored that. The memory is used again after the
+	 * load that saw it: pairs with tce_chunk_release().
 	 */
 	smp_mb();
 
@@ -587,13 +623,25 @@ static int unmap(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 	return ret;
 }
 
+static int unmap_one(struct iommu_table *tbl, unsigned long entry,
+		     struct tce_stash *stash)
+{
+	guard(rcu)();
+	guard(preempt)();
+
+	return tce_unmap_one_now(tbl, entry, stash);
+}
+
 static int registered_unmap(struct iommu_table *tbl, unsigned long entry,
 			    unsigned long nr, unsigned int flags)
 {
 	struct tce_stash stash = {};
-	int ret;
+	int ret = -EAGAIN;
 
-	ret = unmap(tbl, entry, nr, flags, &stash);
+	if (nr == 1)
+		ret = unmap_one(tbl, entry, &stash);
+	if (ret == -EAGAIN)
+		ret = unmap(tbl, entry, nr, flags, &stash);
 	tce_stash_empty(&stash);
 
 	return ret;
@@ -640,15 +688,17 @@ const struct tce_owner_ops tce_registered_ops = {
 /* Lists */
 
 /*
- * Is a list of pages each of which is several entries, or larger than the
- * kernel's? These are mapped page by page.
+ * Is a list, of pages each of which is several entries, written page by page? A
+ * hypervisor takes a list in fewer steps, if its pages are smaller than a
+ * chunk.
  */
-static bool is_by_page(const struct tce_list *list)
+static bool is_written_by_page(const struct tce_list *list)
 {
-	return list->shift || list->tbl->it_page_shift > PAGE_SHIFT;
+	return list->shift && !(list->tbl->it_ops->may_refuse &&
+				list->shift < TCE_CHUNK_SHIFT);
 }
 
-/* What element of @page entry @i of a list is in, and how many of it follow. */
+/* The element of @page that entry @i of a list is in; how many of it follow. */
 static u64 page_at(const struct tce_list *list, unsigned long i,
 		   unsigned long end, unsigned long *nr)
 {
@@ -711,7 +761,7 @@ static int count_list(const struct tce_list *list)
 {
 	unsigned long i = 0;
 
-	if (is_by_page(list))
+	if (list->shift)
 		return count_pages(list);
 
 	while (i < list->nr) {
@@ -748,7 +798,7 @@ static unsigned long arrays_for(const struct tce_list *list)
  * @stash: gets arrays
  *
  * Context: May sleep.
- * Return: 0, and tce_list_put() or tce_list_uncount() has to follow; or, with
+ * Return: 0, and tce_list_write() or tce_list_uncount() has to follow; or, with
  *	   nothing counted, -EINVAL if any of it is not registered, or an IOMMU
  *	   page of it is not contiguous, -ENOMEM without memory.
  */
@@ -770,13 +820,13 @@ int tce_list_count(const struct tce_list *list, struct tce_stash *stash)
 EXPORT_SYMBOL_GPL(tce_list_count);
 
 /* Write entries from @i to @end - 1, which are in the operation's chunk. */
-static int put_some(struct tce_op *op, const struct tce_list *list,
-		    unsigned long i, unsigned long end, unsigned long *nr)
+static int write_some(struct tce_op *op, const struct tce_list *list,
+		      unsigned long i, unsigned long end, unsigned long *nr)
 {
 	struct tce_list piece;
 	u64 page;
 
-	if (!is_by_page(list)) {
+	if (!is_written_by_page(list)) {
 		piece = tce_list_piece(list, i, end);
 		*nr = piece.nr;
 		tce_list_translate(&piece, false);
@@ -791,9 +841,11 @@ static int put_some(struct tce_op *op, const struct tce_list *list,
 			  page & TCE_DENSE_MAPPED);
 }
 
-/* Write what a list has for a chunk from @i on, which goes beyond what it used. */
-static int put_in_chunk(struct tce_op *op, const struct tce_list *list,
-			unsigned long *i)
+/*
+ * Write what a list has for a chunk from @i on, which goes beyond what it used.
+ */
+static int write_in_chunk(struct tce_op *op, const struct tce_list *list,
+			  unsigned long *i)
 {
 	unsigned long end = *i + entries_in_chunk(list->tbl, list->entry + *i,
 						  list->nr - *i), n;
@@ -804,7 +856,7 @@ static int put_in_chunk(struct tce_op *op, const struct tce_list *list,
 		return ret;
 
 	while (!ret && *i < end) {
-		ret = put_some(op, list, *i, end, &n);
+		ret = write_some(op, list, *i, end, &n);
 		if (!ret || ret == -EIO)
 			*i += n;
 	}
@@ -814,17 +866,17 @@ static int put_in_chunk(struct tce_op *op, const struct tce_list *list,
 }
 
 /**
- * tce_list_put - write a list
+ * tce_list_write - write a list
  * @list: the list, counted by tce_list_count(); its counts are used up
  * @stash: with the arrays that this has added; gets what is left over
  *
  * No signal ends it: a hypercall has begun to change other tables by then.
  *
  * Context: May sleep.
- * Return: 0; -ENXIO if the window is being removed; -EIO if a hypervisor refused:
- *	   entries are written, as they were, or empty.
+ * Return: 0; -ENXIO if the window is being removed; -EIO if a hypervisor
+ *	   refused: entries are written, as they were, or empty.
  */
-int tce_list_put(const struct tce_list *list, struct tce_stash *stash)
+int tce_list_write(const struct tce_list *list, struct tce_stash *stash)
 {
 	struct tce_op op __uninitialized;
 	struct tce_range range;
@@ -840,7 +892,7 @@ int tce_list_put(const struct tce_list *list, struct tce_stash *stash)
 
 	tce_op_init(&op, list->tbl, 0, stash);
 	while (!ret && i < list->nr) {
-		ret = put_in_chunk(&op, list, &i);
+		ret = write_in_chunk(&op, list, &i);
 		cond_resched();
 	}
 	finish(&op);
@@ -849,4 +901,4 @@ int tce_list_put(const struct tce_list *list, struct tce_stash *stash)
 
 	return ret;
 }
-EXPORT_SYMBOL_GPL(tce_list_put);
+EXPORT_SYMBOL_GPL(tce_list_write);

@@ -12,7 +12,8 @@
  *   list.c     lists of hypercalls: counts and translates them. Real mode
  *   chunk.c    maps and unmaps entries of one chunk. Real mode
  *   gather.c   kills what was cleared, then uncounts it. Real mode
- *   view.c     entry -> userspace address. Real mode
+ *   view.c     entry -> userspace address: the words of all chunks
+ *   state.c    how the word of a chunk changes. Real mode
  *   pinned.c   owners that pin pages as they map them (VFIO_SPAPR_TCE_IOMMU)
  *   check.c, debugfs.c   look on
  *
@@ -20,11 +21,12 @@
  *
  *  1. A TCE is non-zero exactly when its view entry is, and one count is held
  *     for it. TCE and view entry change under the lock of the entry's chunk;
- *     the count is taken before, and dropped after.
- *  2. A count is dropped only after the IOMMU can no longer use the entry:
- *     clear, kill, then drop. gather.c is the one place that does it.
- *  3. What can fail does so before anything changes. Only a hypervisor can
- *     refuse later: then entries of the request are empty, or as they were.
+ *     it is counted before, and uncounted after.
+ *  2. It is uncounted only after the IOMMU can no longer use the entry: clear,
+ *     kill, then uncount. gather.c is the one place that does it.
+ *  3. All that can fail does so before anything changes. Only a hypervisor can
+ *     refuse later: then entries of the request are empty, or as they were, or
+ *     stay mapped and counted if it refuses to clear them.
  *
  * Words:
  *
@@ -39,6 +41,8 @@
  *   ua, hpa   userspace address, physical address
  *   region    memory that was registered at once, see asm/mm_iommu.h
  *   run       memory that is contiguous, physically
+ *   extent    memory of a region that is translated without another look: a
+ *	       run, or a block of the words that a region without runs has
  *   count     say in a region that an entry points, or is about to point, there
  *   uncount   undo that: from here on the region can be unpinned
  *   kill      invalidate what a PHB has cached of an entry
@@ -58,9 +62,9 @@
 #include <asm/iommu.h>
 #include <asm/mm_iommu.h>
 #include <asm/tce.h>
-#include <asm/tce_list.h>
 #include <asm/tce_owner.h>
 
+#include "list.h"
 #include "view.h"
 
 /* Regions whose entries wait for the kill. */
@@ -90,6 +94,9 @@ extern const struct tce_owner_ops tce_pinned_ops;
 /* Entries of an owner without registered memory that are killed at once. */
 #define TCE_PINNED_BATCH	512UL
 
+/* How many CPUs that hold chunks are kept in mind, see yield_to_holder(). */
+#define TCE_HOLDERS		16
+
 /**
  * struct tce_owner - who owns a table, and what was mapped from where
  * @ops: what it does
@@ -109,6 +116,9 @@ extern const struct tce_owner_ops tce_pinned_ops;
  *		operations read
  * @ranges: operations over several chunks, in order of arrival
  * @range_wait: for those that wait for an earlier one
+ * @holder: the CPUs that took chunks last, for CPUs that spin. Chunks whose
+ *	    numbers have the same remainder share one element. Written only
+ *	    where a hypervisor may take the processor away from a CPU
  * @debugfs: its file
  * @pid: the process, as it took the table
  * @tbl: the table
@@ -128,6 +138,7 @@ struct tce_owner {
 	spinlock_t range_lock ____cacheline_aligned_in_smp; /* @ranges */
 	struct list_head ranges;
 	wait_queue_head_t range_wait;
+	u16 holder[TCE_HOLDERS];
 #ifdef CONFIG_DEBUG_FS
 	struct dentry *debugfs;
 	pid_t pid;
@@ -181,7 +192,7 @@ static __always_inline bool is_in_region(const struct mm_iommu_region *region,
 
 /* tce_gather_flush() of up to @nr_gone elements of @gone. */
 static __always_inline void
-tce_gather_kill_and_drop(struct tce_gather *gather, unsigned int nr_gone)
+tce_gather_kill_and_uncount(struct tce_gather *gather, unsigned int nr_gone)
 {
 	unsigned int i;
 
@@ -193,8 +204,8 @@ tce_gather_kill_and_drop(struct tce_gather *gather, unsigned int nr_gone)
 
 	for (i = 0; i < nr_gone; i++) {
 		if (gather->gone[i].nr)
-			mm_iommu_drop(gather->gone[i].region,
-				      gather->gone[i].nr);
+			mm_iommu_uncount(gather->gone[i].region,
+					 gather->gone[i].nr);
 	}
 	gather->nr_gone = 0;
 }
@@ -219,6 +230,10 @@ void tce_gather_piece(struct tce_gather *gather, unsigned long ua,
 unsigned long tce_gather_array(struct tce_gather *gather, const u64 *ua,
 			       unsigned long nr);
 void tce_gather_flush(struct tce_gather *gather);
+void tce_uncount_piece(struct iommu_table *tbl, unsigned long ua,
+		       unsigned long nr);
+void tce_uncount_array(struct iommu_table *tbl, const u64 *ua,
+		       unsigned long nr);
 
 static __always_inline void tce_gather_init(struct tce_gather *gather,
 					    struct iommu_table *tbl,
@@ -263,8 +278,8 @@ static __always_inline void tce_gather_changed(struct tce_gather *gather,
  * @chunk_entry: first entry of the chunk
  * @word: the chunk's word, locked; NULL if it does not exist, and is not locked
  * @state: the chunk's state
- * @region: where the last mapped address is. To be touched only for addresses in
- *	    it for which an entry is counted
+ * @region: where the last mapped address is. To be touched only for addresses
+ *	    in it for which an entry is counted
  * @region_ua: first address of @region
  * @region_bytes: its size; 0 if there is none
  * @unmapped: some entry of the chunk was unmapped since it was locked
@@ -293,9 +308,14 @@ int tce_op_map(struct tce_op *op, unsigned long entry, unsigned long nr,
 int tce_op_map_list(struct tce_op *op, const struct tce_list *list);
 int tce_op_unmap(struct tce_op *op, unsigned long entry, unsigned long nr);
 void tce_op_end(struct tce_op *op);
+bool tce_is_contiguous(const struct iommu_table *tbl,
+		       const struct mm_iommu_region *region, unsigned long ua,
+		       unsigned long nr);
 int tce_op_map_now(struct iommu_table *tbl, unsigned long entry,
 		   unsigned long nr, unsigned long ua, unsigned long perm,
 		   struct tce_stash *stash);
+int tce_unmap_one_now(struct iommu_table *tbl, unsigned long entry,
+		      struct tce_stash *stash);
 
 /* range.c */
 
@@ -339,9 +359,9 @@ static __always_inline unsigned long chunk_start(const struct iommu_table *tbl,
 }
 
 /* How many of @nr entries from @entry on are in its chunk. */
-static __always_inline unsigned long entries_in_chunk(const struct iommu_table *tbl,
-						      unsigned long entry,
-						      unsigned long nr)
+static __always_inline unsigned long
+entries_in_chunk(const struct iommu_table *tbl, unsigned long entry,
+		 unsigned long nr)
 {
 	return min(nr, TCE_CHUNK_ENTRIES - index_in_chunk(tbl, entry));
 }

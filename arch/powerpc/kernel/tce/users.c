@@ -3,11 +3,11 @@
  * Users of an owned table beside its owner: LIOBNs of KVM, whose guests map
  * and unmap entries of it.
  *
- * A user holds a reference to the table, and a table is freed, and what was
- * charged for it is given back, with the last reference. So that a window that
- * goes does not stay charged, each user is told to let go once it is closed, and
- * that is waited for. From then on there are no users, and no new ones. Who
- * becomes a user between the two finds a closed table, and is told as well.
+ * A user holds a reference to the table. With the last reference the table is
+ * freed, and its charge is given back. A window that goes must not stay
+ * charged: once it is closed, each user is called to let go, and that is waited
+ * for. From then on there are no users, and no new ones. A LIOBN that becomes a
+ * user in between finds a closed table, and is called as well.
  *
  * One side takes a user out of the list: closing, which then calls it, or
  * tce_user_del(). The same side ends the use.
@@ -72,8 +72,8 @@ EXPORT_SYMBOL_GPL(tce_user_del);
  * tce_users_close - have all users of a table let go
  * @owner: the table's owner
  *
- * Context: May sleep, until hypercalls that are under way have ended. Outside of
- *	    the checker's gate, which hypercalls wait for.
+ * Context: May sleep, until hypercalls that are under way have ended. Outside
+ *	    of the checker's gate, which hypercalls wait for.
  */
 void tce_users_close(struct tce_owner *owner)
 {

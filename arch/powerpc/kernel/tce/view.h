@@ -52,7 +52,7 @@
 /**
  * struct tce_dense - the array of a dense chunk
  * @ua: userspace address of each entry with one or both bits of
- *	TCE_DENSE_MAPPED set, which does not matter; or 0
+ *	TCE_DENSE_MAPPED set, no matter which; 0 if it is not mapped
  * @next: while it is in a stash
  */
 struct tce_dense {
@@ -81,8 +81,8 @@ struct tce_node {
  * @page_shift: size of an IOMMU page: what consecutive entries are apart
  * @depth: levels of nodes
  * @root: topmost node
- * @nr_nodes: nodes that there are, for those who ask what it costs
- * @nr_dense: dense chunks that there are
+ * @nr_nodes: how many nodes there are, which tells what the view costs
+ * @nr_dense: how many dense chunks there are
  */
 struct tce_view {
 	unsigned long nr_chunks;
@@ -134,8 +134,6 @@ bool tce_chunk_get(const struct tce_view *view, unsigned long state,
 bool tce_chunk_map_needs_dense(const struct tce_view *view,
 			       unsigned long state,
 			       const struct tce_piece *piece);
-bool tce_chunk_unmap_needs_dense(unsigned long state, unsigned int first,
-				 unsigned int last);
 unsigned long tce_chunk_to_dense(struct tce_view *view, unsigned long state,
 				 struct tce_stash *stash);
 unsigned long tce_chunk_map(struct tce_view *view, unsigned long state,
@@ -228,6 +226,24 @@ static __always_inline bool tce_chunk_is_dense(unsigned long state)
 }
 
 /**
+ * tce_chunk_is_linear - are entries of a chunk mapped to consecutive addresses
+ * @state: its state
+ *
+ * Context: Any, real mode included.
+ * Return: true if so, and all others are not mapped.
+ */
+static __always_inline bool tce_chunk_is_linear(unsigned long state)
+{
+	return (state & TCE_WORD_KIND_MASK) == TCE_WORD_LINEAR;
+}
+
+/* The address in the state of a chunk. */
+static __always_inline unsigned long tce_chunk_addr(unsigned long state)
+{
+	return state >> TCE_WORD_ADDR_SHIFT << TCE_WORD_ADDR_UNIT;
+}
+
+/**
  * tce_chunk_dense - the array of a dense chunk
  * @state: its state; the chunk is locked
  *
@@ -236,7 +252,14 @@ static __always_inline bool tce_chunk_is_dense(unsigned long state)
  */
 static __always_inline struct tce_dense *tce_chunk_dense(unsigned long state)
 {
-	return __va(state >> TCE_WORD_ADDR_SHIFT << TCE_WORD_ADDR_UNIT);
+	return __va(tce_chunk_addr(state));
+}
+
+/* How many entries of a dense chunk are mapped. */
+static __always_inline unsigned int tce_dense_used(unsigned long state)
+{
+	return state >> TCE_WORD_FIRST_SHIFT &
+	       (BIT(2 * TCE_CHUNK_SHIFT) - 1);
 }
 
 /**
@@ -248,8 +271,7 @@ static __always_inline struct tce_dense *tce_chunk_dense(unsigned long state)
  */
 static __always_inline bool tce_chunk_is_unused(unsigned long state)
 {
-	return tce_chunk_is_dense(state) &&
-	       !(state & GENMASK(TCE_WORD_ADDR_SHIFT - 1, TCE_WORD_FIRST_SHIFT));
+	return tce_chunk_is_dense(state) && !tce_dense_used(state);
 }
 
 /**
@@ -281,9 +303,45 @@ static __always_inline unsigned long tce_linear_last(unsigned long state)
 static __always_inline unsigned long
 tce_linear_ua(const struct tce_view *view, unsigned long state, unsigned long i)
 {
-	unsigned long ua = state >> TCE_WORD_ADDR_SHIFT << TCE_WORD_ADDR_UNIT;
+	return tce_chunk_addr(state) +
+	       ((i - tce_linear_first(state)) << view->page_shift);
+}
 
-	return ua + ((i - tce_linear_first(state)) << view->page_shift);
+/**
+ * tce_linear_clip - which of some entries are mapped in a linear chunk
+ * @state: its state
+ * @first: the first of them, in and out
+ * @last: the last of them, in and out
+ *
+ * Context: Any, real mode included.
+ * Return: false if none is.
+ */
+static __always_inline bool tce_linear_clip(unsigned long state,
+					    unsigned int *first,
+					    unsigned int *last)
+{
+	*first = max_t(unsigned int, *first, tce_linear_first(state));
+	*last = min_t(unsigned int, *last, tce_linear_last(state));
+
+	return *first <= *last;
+}
+
+/**
+ * tce_chunk_unmap_needs_dense - will tce_chunk_unmap() want an array
+ * @state: the chunk's state
+ * @first: first entry to be unmapped
+ * @last: last entry to be unmapped
+ *
+ * Context: Any, real mode included. A guess while the chunk is not locked.
+ * Return: true if so: a hole in the middle of a linear chunk leaves two pieces.
+ *	   Never if the first or the last entry of the chunk is unmapped.
+ */
+static __always_inline bool
+tce_chunk_unmap_needs_dense(unsigned long state, unsigned int first,
+			    unsigned int last)
+{
+	return tce_chunk_is_linear(state) && first > tce_linear_first(state) &&
+	       last < tce_linear_last(state);
 }
 
 /**
@@ -334,8 +392,8 @@ done:
 }
 
 /* Put an array where the next one is taken from. */
-static __always_inline void tce_stash_leave(struct tce_stash *stash,
-					    struct tce_dense *dense)
+static __always_inline void tce_stash_push(struct tce_stash *stash,
+					   struct tce_dense *dense)
 {
 	dense->next = stash->first;
 	stash->first = dense;

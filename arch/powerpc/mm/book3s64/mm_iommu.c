@@ -47,7 +47,6 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
-#include <asm/cputable.h>
 #include <asm/mm_iommu.h>
 #include <asm/mmu_context.h>
 #include <asm/trace_spapr_tce.h>
@@ -89,10 +88,13 @@ struct pinning {
 };
 
 /*
- * RCU does not watch a CPU that runs a guest, which is where real mode comes
- * from, so readers there use SRCU: the thread that enters the guest does, in
- * virtual mode. One domain for all, because what is freed behind it outlives
- * the mm that it belonged to; static, because then there is always one.
+ * RCU does not watch all CPUs that run a guest: neither those that are offline
+ * to Linux, as secondary threads of POWER8 are, nor those where context
+ * tracking is active. Hypercalls that are handled there before the guest's
+ * context is left are readers all the same. So the thread that enters the guest
+ * is in a read-side section of SRCU. One domain for all, because what is freed
+ * behind it outlives the mm that it belonged to; static, because then there is
+ * always one.
  */
 DEFINE_SRCU(tce_real_mode_srcu);
 EXPORT_SYMBOL_GPL(tce_real_mode_srcu);
@@ -112,7 +114,8 @@ static void free_after_srcu(struct rcu_head *head)
  * @head: at the start of an object from kmalloc()
  *
  * Readers are in an RCU read-side section, which any stretch without preemption
- * is, or in real mode in one of tce_real_mode_srcu.
+ * is, or, in real mode and where RCU does not watch a guest, in one of
+ * tce_real_mode_srcu.
  *
  * Context: Any but real mode. Takes no memory.
  */
@@ -267,6 +270,28 @@ static void region_unpin(struct mm_iommu_region *region, unsigned long nr_pages)
 /* Pinning */
 
 /*
+ * Look at some mappings from @addr on, which goes on to where they end; false
+ * if it meets a hole before @end. mmap_lock is held.
+ */
+static bool pass_mappings(struct mm_struct *mm, unsigned long *addr,
+			  unsigned long end)
+{
+	VMA_ITERATOR(vmi, mm, *addr);
+	struct vm_area_struct *vma;
+	unsigned int left = LOOK_MAPPINGS;
+
+	for_each_vma_range(vmi, vma, end) {
+		if (vma->vm_start > *addr)
+			return false;
+		*addr = vma->vm_end;
+		if (!--left)
+			return true;
+	}
+
+	return *addr >= end;
+}
+
+/*
  * Is all of the range mapped? Asked before pages are pinned that would have to
  * be given back.
  */
@@ -274,21 +299,15 @@ static int range_is_mapped(struct mm_struct *mm, unsigned long start,
 			   unsigned long end)
 {
 	unsigned long addr = start;
-	struct vm_area_struct *vma;
-	unsigned int left;
+	bool mapped;
 
 	while (addr < end) {
 		if (mmap_read_lock_killable(mm))
 			return -EINTR;
-		for (left = LOOK_MAPPINGS; addr < end && left; left--) {
-			vma = find_vma(mm, addr);
-			if (!vma || vma->vm_start > addr)
-				break;
-			addr = vma->vm_end;
-		}
+		mapped = pass_mappings(mm, &addr, end);
 		mmap_read_unlock(mm);
 
-		if (addr < end && left)
+		if (!mapped)
 			return -EFAULT;
 		if (fatal_signal_pending(current))
 			return -EINTR;
@@ -332,21 +351,21 @@ static u64 *word_to_write(struct mm_iommu_region *region, unsigned long i)
 }
 
 /* Write words of contiguous pages from page @page on. */
-static int put_dense(struct mm_iommu_region *region, unsigned long page,
-		     u64 hpa, unsigned long nr)
+static int write_dense(struct mm_iommu_region *region, unsigned long page,
+		       u64 hpa, unsigned long nr)
 {
 	while (nr) {
 		u64 *word = word_to_write(region, page);
-		unsigned long here;
+		unsigned long in_block;
 
 		if (!word)
 			return -ENOMEM;
 
-		here = MM_IOMMU_BLOCK_WORDS -
+		in_block = MM_IOMMU_BLOCK_WORDS -
 		       (page & (MM_IOMMU_BLOCK_WORDS - 1));
-		here = min(here, nr);
-		page += here;
-		while (here--) {
+		in_block = min(in_block, nr);
+		page += in_block;
+		while (in_block--) {
 			*word++ = hpa | ilog2(nr--);
 			hpa += PAGE_SIZE;
 		}
@@ -356,7 +375,8 @@ static int put_dense(struct mm_iommu_region *region, unsigned long page,
 	return 0;
 }
 
-static int put_run(struct mm_iommu_region *region, unsigned long page, u64 hpa)
+static int write_run(struct mm_iommu_region *region, unsigned long page,
+		     u64 hpa)
 {
 	u64 *word = word_to_write(region, 2 * region->nr_runs);
 
@@ -391,8 +411,8 @@ static int make_dense(struct pin *pin, unsigned long nr_pages)
 		end = nr_pages;
 		if (i + 1 < runs.nr_runs)
 			end = *mm_iommu_word(&runs, 2 * (i + 1));
-		ret = put_dense(region, page, *mm_iommu_word(&runs, 2 * i + 1),
-				end - page);
+		ret = write_dense(region, page,
+				  *mm_iommu_word(&runs, 2 * i + 1), end - page);
 	}
 
 	if (ret) {
@@ -422,9 +442,9 @@ static int close_run(struct pin *pin)
 		return ret;
 
 	if (pin->dense)
-		ret = put_dense(region, page, pin->open_hpa, pin->nr_open);
+		ret = write_dense(region, page, pin->open_hpa, pin->nr_open);
 	else
-		ret = put_run(region, page, pin->open_hpa);
+		ret = write_run(region, page, pin->open_hpa);
 	if (!ret)
 		pin->nr_open = 0;
 
@@ -462,7 +482,7 @@ static unsigned long contiguous(struct page **pages, unsigned long nr,
 }
 
 /* Add pages that were pinned, or give them back. */
-static int add_pages(struct pin *pin, unsigned long nr)
+static int add_pinned(struct pin *pin, unsigned long nr)
 {
 	struct page **pages = pin->pages;
 	unsigned long n;
@@ -506,7 +526,7 @@ static int pin_all(struct pin *pin)
 		if (ret <= 0)
 			return ret ?: -EFAULT;
 		cond_resched();
-		ret = add_pages(pin, ret);
+		ret = add_pinned(pin, ret);
 		if (ret)
 			return ret;
 		cond_resched();
@@ -659,9 +679,9 @@ uncharge:
 }
 
 /*
- * Undo region_create(), without the registry's lock. A reader may still hold the
- * region, but takes no address from it: that needs a counted entry, which it
- * cannot get any more.
+ * Undo region_create(), without the registry's lock. A reader may still hold
+ * the region, but takes no address from it: that needs a counted entry, which
+ * it cannot get any more.
  */
 static void region_destroy(struct mm_iommu_region *region)
 {
@@ -718,26 +738,26 @@ static void reap_some(struct mm_iommu *registry, unsigned long nr,
 
 /*
  * Give up all that was unused when this began. In parts, so that nobody waits
- * long for the lock. Others may reap meanwhile: all take from the front, so each
- * region is looked at by the time that as many as there were have been.
+ * long for the lock. Others may reap meanwhile: all take from the front, so
+ * each region is looked at by the time that as many as there were have been.
  */
 static void reap(struct mm_iommu *registry)
 {
 	unsigned long left, nr;
-	int dropped;
+	int uncounted;
 
 	/*
-	 * Before the counts are looked at; pairs with mm_iommu_dropped(). A
+	 * Before the counts are looked at; pairs with mm_iommu_uncounted(). A
 	 * cmpxchg that fails orders nothing.
 	 *
-	 * uncounts the last entry          dropped = registry->dropped
+	 * uncounts the last entry          uncounted = registry->uncounted
 	 * smp_mb()                         smp_mb()
-	 * registry->dropped++              looks at the count
+	 * registry->uncounted++              looks at the count
 	 *
 	 * Either the count is seen, or registry->reaped differs afterwards.
 	 */
-	dropped = atomic_read(&registry->dropped);
-	smp_mb(); /* pairs with mm_iommu_dropped() */
+	uncounted = atomic_read(&registry->uncounted);
+	smp_mb(); /* pairs with mm_iommu_uncounted() */
 
 	mutex_lock(&registry->lock);
 	for (left = registry->nr_idle; left; left -= nr) {
@@ -751,13 +771,13 @@ static void reap(struct mm_iommu *registry)
 		mutex_lock(&registry->lock);
 	}
 	/* Only now, so that nobody passes by until all are looked at. */
-	WRITE_ONCE(registry->reaped, dropped);
+	WRITE_ONCE(registry->reaped, uncounted);
 	mutex_unlock(&registry->lock);
 }
 
 /*
- * Have reap_work() run; the caller keeps the mm. What is queued stays as it is,
- * unless it is to be soon.
+ * Have reap_work() run; the caller keeps the mm. Work that is queued stays as
+ * it is, unless it is to run soon.
  */
 static void reap_in(struct mm_iommu *registry, unsigned long jiffies, bool soon)
 {
@@ -779,7 +799,7 @@ static void reap_in(struct mm_iommu *registry, unsigned long jiffies, bool soon)
  * mm_iommu_reap_soon - give up what nobody registers or maps any more
  * @registry: the registry; the caller keeps its mm
  *
- * What is to be soon already is not put off: a guest that maps and unmaps all the
+ * Work that is to run soon is not put off: a guest that maps and unmaps all the
  * time does not keep idle regions.
  *
  * Context: Any but real mode.
@@ -794,7 +814,7 @@ void mm_iommu_reap_soon(struct mm_iommu *registry)
 static void reap_while_idle(struct mm_iommu *registry)
 {
 	if (IS_ENABLED(CONFIG_SPAPR_TCE_REAL_MODE) &&
-	    !cpu_has_feature(CPU_FTR_ARCH_300) && !list_empty(&registry->idle))
+	    !list_empty(&registry->idle))
 		reap_in(registry, REAP_INTERVAL, false);
 }
 
@@ -804,7 +824,7 @@ static void reap_work(struct work_struct *work)
 						 struct mm_iommu, reap);
 	struct mm_struct *mm = registry->mm;
 
-	/* Before the counts are looked at: who changes one then queues anew. */
+	/* Before the counts are looked at: a later change queues this anew. */
 	xchg(&registry->soon, false);
 	reap(registry);
 	mutex_lock(&registry->lock);
@@ -917,17 +937,25 @@ static int get_registered(struct mm_iommu *registry, const struct pinning *range
 	return 0;
 }
 
+/* Others who need the registry's lock do not wait for memory. */
 static int insert_region(struct mm_iommu *registry,
 			 struct mm_iommu_region *region)
 {
-	int ret = mutex_lock_killable(&registry->lock);
+	/* Mostly enough */
+	struct mm_iommu_spare spare = { .want_leaves = 1 };
+	int ret;
 
-	if (ret)
-		return ret;
-
-	ret = mm_iommu_index_insert(&registry->index, region->ua,
-				    mm_iommu_end(region), region);
-	mutex_unlock(&registry->lock);
+	do {
+		ret = mm_iommu_index_prepare(&spare) ?:
+		      mutex_lock_killable(&registry->lock);
+		if (ret)
+			break;
+		ret = mm_iommu_index_insert(&registry->index, &spare,
+					    region->ua, mm_iommu_end(region),
+					    region);
+		mutex_unlock(&registry->lock);
+	} while (ret == -EAGAIN);
+	mm_iommu_index_forget(&spare);
 
 	return ret;
 }
@@ -940,7 +968,7 @@ static int register_range(struct mm_iommu *registry,
 	struct mm_iommu_region *region;
 	int ret;
 
-	/* What nobody wants any more must not be found with its old pages. */
+	/* A region without users must not be found with its old pages. */
 	mm_iommu_reap(registry->mm);
 
 	ret = mutex_lock_killable(&registry->lock);
@@ -1047,8 +1075,8 @@ EXPORT_SYMBOL_GPL(mm_iommu_unregister);
  * @region: the region
  *
  * For a container that dies. Entries left are those of other containers of the
- * same mm, or of hypercalls: the region stays, pinned and charged, until the last
- * of them is uncounted.
+ * same mm, or of hypercalls: the region stays, pinned and charged, until the
+ * last of them is uncounted.
  *
  * Context: May sleep; takes the registry's lock, which is held for short, and
  *	    mmap_lock.
@@ -1064,7 +1092,7 @@ void mm_iommu_let_go(struct mm_iommu_region *region)
 		list_add_tail(&region->idle, &registry->idle);
 		registry->nr_idle++;
 		/*
-		 * Either this finds no entry left, or mm_iommu_drop() of the
+		 * Either this finds no entry left, or mm_iommu_uncount() of the
 		 * last one finds the flag.
 		 */
 		atomic64_add(MM_IOMMU_IDLE, &region->entries);
@@ -1081,8 +1109,8 @@ EXPORT_SYMBOL_GPL(mm_iommu_let_go);
  * mm_iommu_reap - give up the regions that nobody registers or maps any more
  * @mm: whose
  *
- * For a caller that has uncounted entries, who would have it done when it
- * returns, not soon after.
+ * For a caller that has uncounted entries, and wants their regions to be gone
+ * when it returns, not soon after.
  *
  * Context: May sleep; takes the registry's lock and mmap_lock, if there is such
  *	    a region.
@@ -1092,7 +1120,7 @@ void mm_iommu_reap(struct mm_struct *mm)
 	struct mm_iommu *registry = READ_ONCE(mm->context.mm_iommu);
 
 	if (registry &&
-	    atomic_read(&registry->dropped) != READ_ONCE(registry->reaped))
+	    atomic_read(&registry->uncounted) != READ_ONCE(registry->reaped))
 		reap(registry);
 }
 EXPORT_SYMBOL_GPL(mm_iommu_reap);
@@ -1120,6 +1148,23 @@ void mm_iommu_destroy(struct mm_struct *mm)
 	unlist_registry(registry);
 	mm_iommu_index_destroy(&registry->index);
 	kfree(registry);
+}
+
+/**
+ * mm_iommu_next - the first region from an address on
+ * @registry: the registry
+ * @ua: any address
+ *
+ * With mm_iommu_end() it goes through all regions. Those that come or go
+ * meanwhile may be missed or not.
+ *
+ * Context: Any; lock-free. In a read-side section, as mm_iommu_find().
+ * Return: the region, NULL if none begins at @ua or behind.
+ */
+struct mm_iommu_region *mm_iommu_next(const struct mm_iommu *registry,
+				      unsigned long ua)
+{
+	return mm_iommu_index_next(&registry->index, ua);
 }
 
 #ifdef CONFIG_SPAPR_TCE_CHECK

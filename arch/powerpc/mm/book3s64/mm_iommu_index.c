@@ -2,13 +2,13 @@
 /*
  * Index of registered regions by userspace address.
  *
- * A sorted array of leaves, each a sorted array of ranges: a lookup is two
- * binary searches. Readers take no lock and never wait or retry, because they
- * also run in real mode, where nothing may.
+ * A sorted array of leaves, each a sorted array of ranges: a lookup, in
+ * mm_iommu_index.h, is two binary searches. Readers take no lock and never
+ * wait or retry, because they also run in real mode, where nothing may.
  *
  * Insertion publishes a changed copy of one leaf of 2 KiB, and, when a leaf is
- * full, a copy of the array of leaves, of 16 bytes a leaf. What was replaced is
- * freed behind the readers.
+ * full, a copy of the array of leaves, of 16 bytes a leaf. The old copies
+ * are freed behind the readers.
  *
  * Removal takes no memory, so it cannot fail: it marks the range in its leaf.
  * The next copy of the leaf leaves marked ranges out. When all ranges of a leaf
@@ -20,112 +20,15 @@
  * looks at those of two leaves at most: a leaf says where its group begins, and
  * with that the group before it is found.
  *
- * Writers hold a lock of the caller's.
+ * Writers hold a lock of the caller's, which is never held over an allocation.
+ * So the caller allocates before it takes the lock. If the insertion then needs
+ * more than that, it says so; the caller allocates again, and tries again.
  */
 
 #include <linux/slab.h>
 #include <linux/string.h>
 
 #include "mm_iommu_index.h"
-
-/* The last of @nr (> 0) ascending @start not above @addr, -1 if all are. */
-static long last_not_above(const unsigned long *start, unsigned long nr,
-			   unsigned long addr)
-{
-	unsigned long low = 0;
-
-	while (nr > 1) {
-		unsigned long half = nr / 2;
-
-		if (start[low + half] <= addr)
-			low += half;
-		nr -= half;
-	}
-
-	return start[low] <= addr ? (long)low : -1;
-}
-
-/* The slot that answers for @addr: slot 0 does from address 0. */
-static unsigned long slot_of(const struct mm_iommu_root *root,
-			     unsigned long addr)
-{
-	unsigned long low = 0, nr = root->nr_slots;
-
-	while (nr > 1) {
-		unsigned long half = nr / 2;
-
-		if (root->slot[low + half].start <= addr)
-			low += half;
-		nr -= half;
-	}
-
-	return low;
-}
-
-static bool range_is_removed(const struct mm_iommu_leaf *leaf, unsigned long i)
-{
-	return READ_ONCE(leaf->end[i]) == leaf->start[i];
-}
-
-/*
- * The item of the range that holds @addr, if it begins in a slot up to @s: the
- * last range before @addr was removed, or begins in a slot before @s.
- */
-static noinline void *find_before(const struct mm_iommu_root *root,
-				  unsigned long s, unsigned long addr)
-{
-	for (;;) {
-		const struct mm_iommu_leaf *leaf;
-		unsigned long from;
-		long i;
-
-		leaf = READ_ONCE(root->slot[s].leaf);
-		i = last_not_above(leaf->start, leaf->nr_ranges, addr);
-		for (; i >= 0; i--) {
-			unsigned long end = READ_ONCE(leaf->end[i]);
-
-			if (end == leaf->start[i])
-				continue;
-			return addr < end ? READ_ONCE(leaf->item[i]) : NULL;
-		}
-
-		from = READ_ONCE(leaf->from);
-		if (!from)
-			return NULL;
-		s = slot_of(root, from - 1);
-	}
-}
-
-/**
- * mm_iommu_index_find - the item of the range that holds an address
- * @index: the index
- * @addr: any address
- *
- * Context: Any, real mode included; lock-free. The caller is in a read-side
- *	    section of mm_iommu_free_deferred(), or excludes the writers: for so
- *	    long lives what is returned.
- * Return: the item, NULL when no range holds @addr.
- */
-void *mm_iommu_index_find(const struct mm_iommu_index *index,
-			  unsigned long addr)
-{
-	const struct mm_iommu_root *root = READ_ONCE(index->root);
-	const struct mm_iommu_leaf *leaf;
-	unsigned long s;
-	long i;
-
-	if (!root)
-		return NULL;
-
-	s = slot_of(root, addr);
-	leaf = READ_ONCE(root->slot[s].leaf);
-	i = last_not_above(leaf->start, leaf->nr_ranges, addr);
-	/* Dependencies order what is in the item; a plain load might have none. */
-	if (i >= 0 && addr < READ_ONCE(leaf->end[i]))
-		return READ_ONCE(leaf->item[i]);
-
-	return find_before(root, s, addr);
-}
 
 /**
  * mm_iommu_index_overlaps - does a range share an address with one in there
@@ -146,35 +49,96 @@ bool mm_iommu_index_overlaps(const struct mm_iommu_index *index,
 		return false;
 
 	/* The last range that starts below @end ends highest of them all. */
-	s = slot_of(root, end - 1);
+	s = mm_iommu_slot_of(root, end - 1);
 	for (;;) {
 		const struct mm_iommu_leaf *leaf = root->slot[s].leaf;
-		long i = last_not_above(leaf->start, leaf->nr_ranges, end - 1);
+		long i = mm_iommu_last_not_above(leaf->start, leaf->nr_ranges,
+						 end - 1);
 
 		for (; i >= 0; i--) {
-			if (!range_is_removed(leaf, i))
+			if (!mm_iommu_range_is_removed(leaf, i))
 				return leaf->end[i] > start;
 		}
 		if (!leaf->from)
 			return false;
-		s = slot_of(root, leaf->from - 1);
+		s = mm_iommu_slot_of(root, leaf->from - 1);
 	}
 }
 
-static struct mm_iommu_leaf *leaf_alloc(void)
+/**
+ * mm_iommu_index_prepare - have the memory that an insertion asked for
+ * @spare: where it goes; zeroed before the first insertion
+ *
+ * Context: May sleep, and reclaim memory.
+ * Return: 0, or -ENOMEM.
+ */
+int mm_iommu_index_prepare(struct mm_iommu_spare *spare)
 {
-	return kmalloc(sizeof(struct mm_iommu_leaf),
-		       GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
+	unsigned int i;
+
+	for (i = 0; i < spare->want_leaves; i++) {
+		if (!spare->leaf[i])
+			spare->leaf[i] = kmalloc(sizeof(*spare->leaf[i]), gfp);
+		if (!spare->leaf[i])
+			return -ENOMEM;
+	}
+
+	if (spare->want_slots <= spare->nr_slots)
+		return 0;
+
+	kfree(spare->root);
+	spare->nr_slots = 0;
+	spare->root = kmalloc(struct_size(spare->root, slot, spare->want_slots),
+			      gfp);
+	if (!spare->root)
+		return -ENOMEM;
+	spare->nr_slots = spare->want_slots;
+
+	return 0;
 }
 
-static struct mm_iommu_root *root_alloc(unsigned long nr_slots)
+/**
+ * mm_iommu_index_forget - free what insertions have left
+ * @spare: the memory
+ *
+ * Context: May sleep.
+ */
+void mm_iommu_index_forget(struct mm_iommu_spare *spare)
 {
-	struct mm_iommu_root *root;
+	unsigned int i;
 
-	root = kmalloc(struct_size(root, slot, nr_slots),
-		       GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-	if (root)
-		root->nr_slots = nr_slots;
+	for (i = 0; i < ARRAY_SIZE(spare->leaf); i++)
+		kfree(spare->leaf[i]);
+	kfree(spare->root);
+}
+
+/* Is there memory for so much? If not, ask for it. */
+static bool spare_suffices(struct mm_iommu_spare *spare,
+			   unsigned int nr_leaves, unsigned long nr_slots)
+{
+	spare->want_leaves = nr_leaves;
+	spare->want_slots = nr_slots;
+
+	return spare->leaf[nr_leaves - 1] && spare->nr_slots >= nr_slots;
+}
+
+static struct mm_iommu_leaf *take_leaf(struct mm_iommu_spare *spare,
+				       unsigned int i)
+{
+	struct mm_iommu_leaf *leaf = spare->leaf[i];
+
+	spare->leaf[i] = NULL;
+
+	return leaf;
+}
+
+static struct mm_iommu_root *take_root(struct mm_iommu_spare *spare)
+{
+	struct mm_iommu_root *root = spare->root;
+
+	spare->root = NULL;
+	spare->nr_slots = 0;
 
 	return root;
 }
@@ -258,7 +222,7 @@ static void leaf_spread(const struct mm_iommu_leaf *from,
 			leaf_append(to, start, end, item);
 			placed = true;
 		}
-		if (range_is_removed(from, i))
+		if (mm_iommu_range_is_removed(from, i))
 			continue;
 		if (to == low && to->nr_ranges == nr_low && high)
 			to = high;
@@ -272,20 +236,21 @@ static void leaf_spread(const struct mm_iommu_leaf *from,
 	leaf_append(to, start, end, item);
 }
 
-static int insert_first(struct mm_iommu_index *index, unsigned long start,
+static int insert_first(struct mm_iommu_index *index,
+			struct mm_iommu_spare *spare, unsigned long start,
 			unsigned long end, void *item)
 {
-	struct mm_iommu_leaf *leaf = leaf_alloc();
-	struct mm_iommu_root *root = root_alloc(1);
+	struct mm_iommu_leaf *leaf;
+	struct mm_iommu_root *root;
 
-	if (!leaf || !root) {
-		kfree(root);
-		kfree(leaf);
-		return -ENOMEM;
-	}
+	if (!spare_suffices(spare, 1, 1))
+		return -EAGAIN;
 
+	leaf = take_leaf(spare, 0);
+	root = take_root(spare);
 	leaf_init(leaf, 0);
 	leaf_append(leaf, start, end, item);
+	root->nr_slots = 1;
 	root->slot[0].start = 0;
 	root->slot[0].leaf = leaf;
 	/* With the address dependency of mm_iommu_index_find(). */
@@ -313,17 +278,16 @@ static void root_append(struct mm_iommu_root *root, unsigned long start,
 	slot->leaf = leaf;
 }
 
-/* A copy with a slot for each group, and two leaves where @old_leaf was. */
-static struct mm_iommu_root *root_split(const struct mm_iommu_root *old,
-					const struct mm_iommu_leaf *old_leaf,
-					struct mm_iommu_leaf *low,
-					struct mm_iommu_leaf *high)
+/*
+ * A copy with a slot for each group, and two leaves where @old_leaf was. It has
+ * room for that.
+ */
+static void root_split(struct mm_iommu_root *root,
+		       const struct mm_iommu_root *old,
+		       const struct mm_iommu_leaf *old_leaf,
+		       struct mm_iommu_leaf *low, struct mm_iommu_leaf *high)
 {
-	struct mm_iommu_root *root = root_alloc(nr_groups(old) + 1);
 	unsigned long s;
-
-	if (!root)
-		return NULL;
 
 	root->nr_slots = 0;
 	for (s = 0; s < old->nr_slots; s = group_of(old, s).end) {
@@ -336,21 +300,23 @@ static struct mm_iommu_root *root_split(const struct mm_iommu_root *old,
 		root_append(root, slot->start, low);
 		root_append(root, high->from, high);
 	}
-
-	return root;
 }
 
-static int insert_split(struct mm_iommu_index *index, unsigned long s,
+static int insert_split(struct mm_iommu_index *index,
+			struct mm_iommu_spare *spare, unsigned long s,
 			unsigned long start, unsigned long end, void *item)
 {
-	struct mm_iommu_root *root = index->root;
+	struct mm_iommu_root *split, *root = index->root;
 	struct mm_iommu_leaf *leaf = root->slot[s].leaf;
-	struct mm_iommu_leaf *low = leaf_alloc(), *high = leaf_alloc();
-	struct mm_iommu_root *split = NULL;
+	struct mm_iommu_leaf *low, *high;
 	unsigned long nr_low;
 
-	if (!low || !high)
-		goto no_memory;
+	if (!spare_suffices(spare, 2, nr_groups(root) + 1))
+		return -EAGAIN;
+
+	low = take_leaf(spare, 0);
+	high = take_leaf(spare, 1);
+	split = take_root(spare);
 
 	/* Memory is mostly registered in ascending order: keep leaves full. */
 	nr_low = MM_IOMMU_LEAF_RANGES / 2;
@@ -359,9 +325,7 @@ static int insert_split(struct mm_iommu_index *index, unsigned long s,
 
 	leaf_spread(leaf, low, high, nr_low, start, end, item);
 	high->from = high->start[0];
-	split = root_split(root, leaf, low, high);
-	if (!split)
-		goto no_memory;
+	root_split(split, root, leaf, low, high);
 
 	/* With the address dependency of mm_iommu_index_find(). */
 	smp_store_release(&index->root, split);
@@ -369,24 +333,23 @@ static int insert_split(struct mm_iommu_index *index, unsigned long s,
 	mm_iommu_free_deferred(&root->rcu);
 
 	return 0;
-
-no_memory:
-	kfree(high);
-	kfree(low);
-	return -ENOMEM;
 }
 
 /**
  * mm_iommu_index_insert - add a range
  * @index: the index
+ * @spare: memory for that, from mm_iommu_index_prepare()
  * @start: first byte of the range
  * @end: byte after it, above @start
  * @item: what a lookup in the range returns, not NULL
  *
- * Context: May sleep. Writers are excluded. The range overlaps none in there.
- * Return: 0, or -ENOMEM with the index as it was.
+ * Context: Any but real mode. Writers are excluded. The range overlaps none in
+ *	    there. Takes no memory but @spare's.
+ * Return: 0, or -EAGAIN with the index as it was: @spare says now how much
+ *	   memory it takes; get that, and try again.
  */
-int mm_iommu_index_insert(struct mm_iommu_index *index, unsigned long start,
+int mm_iommu_index_insert(struct mm_iommu_index *index,
+			  struct mm_iommu_spare *spare, unsigned long start,
 			  unsigned long end, void *item)
 {
 	struct mm_iommu_root *root = index->root;
@@ -394,17 +357,17 @@ int mm_iommu_index_insert(struct mm_iommu_index *index, unsigned long start,
 	unsigned long s;
 
 	if (!root)
-		return insert_first(index, start, end, item);
+		return insert_first(index, spare, start, end, item);
 
-	s = slot_of(root, start);
+	s = mm_iommu_slot_of(root, start);
 	leaf = root->slot[s].leaf;
 	if (leaf->nr_live == MM_IOMMU_LEAF_RANGES)
-		return insert_split(index, s, start, end, item);
+		return insert_split(index, spare, s, start, end, item);
 
-	copy = leaf_alloc();
-	if (!copy)
-		return -ENOMEM;
+	if (!spare_suffices(spare, 1, 0))
+		return -EAGAIN;
 
+	copy = take_leaf(spare, 0);
 	leaf_spread(leaf, copy, NULL, MM_IOMMU_LEAF_RANGES, start, end, item);
 	group_set(root, group_of(root, s), copy);
 
@@ -412,9 +375,9 @@ int mm_iommu_index_insert(struct mm_iommu_index *index, unsigned long start,
 }
 
 /*
- * Take the leaf of a group out, all of whose ranges are marked. The group before
- * it, which has no range behind, answers for its addresses from now on; without
- * one, the group behind does, which begins at address 0 then.
+ * Take out the leaf of a group whose ranges are all marked. From now on the
+ * group before it answers for its addresses, where that has no ranges. If there
+ * is none before it, the group behind answers, and begins at address 0 then.
  */
 static void drop_leaf(struct mm_iommu_index *index, struct group group)
 {
@@ -449,9 +412,9 @@ static void drop_leaf(struct mm_iommu_index *index, struct group group)
 void mm_iommu_index_remove(struct mm_iommu_index *index, unsigned long start)
 {
 	struct mm_iommu_root *root = index->root;
-	unsigned long s = slot_of(root, start);
+	unsigned long s = mm_iommu_slot_of(root, start);
 	struct mm_iommu_leaf *leaf = root->slot[s].leaf;
-	long i = last_not_above(leaf->start, leaf->nr_ranges, start);
+	long i = mm_iommu_last_not_above(leaf->start, leaf->nr_ranges, start);
 
 	WRITE_ONCE(leaf->end[i], leaf->start[i]);
 	if (!--leaf->nr_live)
@@ -478,10 +441,12 @@ void *mm_iommu_index_next(const struct mm_iommu_index *index,
 	if (!root)
 		return NULL;
 
-	for (s = slot_of(root, addr); s < root->nr_slots; s++, last = leaf) {
+	s = mm_iommu_slot_of(root, addr);
+	for (; s < root->nr_slots; s++, last = leaf) {
 		leaf = READ_ONCE(root->slot[s].leaf);
 		for (i = 0; leaf != last && i < leaf->nr_ranges; i++) {
-			if (leaf->start[i] >= addr && !range_is_removed(leaf, i))
+			if (leaf->start[i] >= addr &&
+			    !mm_iommu_range_is_removed(leaf, i))
 				return READ_ONCE(leaf->item[i]);
 		}
 	}

@@ -37,6 +37,21 @@ static void *item_of(unsigned long start)
 	return (void *)(start | 1);
 }
 
+static int insert(struct mm_iommu_index *index, unsigned long start,
+		  unsigned long end, void *item)
+{
+	struct mm_iommu_spare spare = {};
+	int ret;
+
+	do {
+		ret = mm_iommu_index_prepare(&spare) ?:
+		      mm_iommu_index_insert(index, &spare, start, end, item);
+	} while (ret == -EAGAIN);
+	mm_iommu_index_forget(&spare);
+
+	return ret;
+}
+
 static void index_is_empty_at_first(struct kunit *test)
 {
 	struct mm_iommu_index *index = test->priv;
@@ -52,7 +67,7 @@ static void index_finds_both_ends(struct kunit *test)
 	void *item = item_of(0x1000);
 
 	KUNIT_ASSERT_EQ(test, 0,
-			mm_iommu_index_insert(index, 0x1000, 0x3000, item));
+			insert(index, 0x1000, 0x3000, item));
 	KUNIT_EXPECT_NULL(test, mm_iommu_index_find(index, 0xfff));
 	KUNIT_EXPECT_PTR_EQ(test, item, mm_iommu_index_find(index, 0x1000));
 	KUNIT_EXPECT_PTR_EQ(test, item, mm_iommu_index_find(index, 0x2fff));
@@ -82,9 +97,8 @@ static void index_grows_and_shrinks(struct kunit *test)
 		for (i = 0; i < nr; i++) {
 			addr = (i * strides[k] % nr + 1) * CELL_BYTES;
 			KUNIT_ASSERT_EQ(test, 0,
-					mm_iommu_index_insert(index, addr,
-							      addr + CELL_BYTES,
-							      item_of(addr)));
+					insert(index, addr, addr + CELL_BYTES,
+					       item_of(addr)));
 		}
 		for (i = 1; i <= nr; i++) {
 			addr = i * CELL_BYTES;
@@ -129,9 +143,9 @@ static void insert_at(struct kunit *test, struct mm_iommu_index *index,
 	while (nr < max && cell + nr < NR_CELLS && !model->range[cell + nr])
 		nr++;
 	KUNIT_ASSERT_EQ(test, 0,
-			mm_iommu_index_insert(index, cell * CELL_BYTES,
-					      (cell + nr) * CELL_BYTES,
-					      item_of(cell * CELL_BYTES)));
+			insert(index, cell * CELL_BYTES,
+			       (cell + nr) * CELL_BYTES,
+			       item_of(cell * CELL_BYTES)));
 	fill(model, cell, nr, cell + 1);
 }
 
@@ -190,18 +204,17 @@ static void index_finds_across_leaves(struct kunit *test)
 
 	for (i = 0; i < nr; i++)
 		KUNIT_ASSERT_EQ(test, 0,
-				mm_iommu_index_insert(index, i * CELL_BYTES,
-						      (i + 1) * CELL_BYTES,
-						      item_of(i * CELL_BYTES)));
+				insert(index, i * CELL_BYTES,
+				       (i + 1) * CELL_BYTES,
+				       item_of(i * CELL_BYTES)));
 	KUNIT_ASSERT_EQ(test, 2, index->root->nr_slots);
 	cut = index->root->slot[1].start / CELL_BYTES;
 
 	mm_iommu_index_remove(index, (cut - 1) * CELL_BYTES);
 	mm_iommu_index_remove(index, cut * CELL_BYTES);
 	KUNIT_ASSERT_EQ(test, 0,
-			mm_iommu_index_insert(index, (cut - 1) * CELL_BYTES,
-					      (cut + 1) * CELL_BYTES,
-					      item_of(7)));
+			insert(index, (cut - 1) * CELL_BYTES,
+			       (cut + 1) * CELL_BYTES, item_of(7)));
 	KUNIT_EXPECT_PTR_EQ(test, item_of(7),
 			    mm_iommu_index_find(index, cut * CELL_BYTES));
 	KUNIT_EXPECT_PTR_EQ(test, item_of((cut + 1) * CELL_BYTES),
@@ -242,9 +255,8 @@ static void index_shrinks_by_itself(struct kunit *test)
 		for (i = 0; i < nr; i++) {
 			addr = i * CELL_BYTES;
 			KUNIT_ASSERT_EQ(test, 0,
-					mm_iommu_index_insert(index, addr,
-							      addr + CELL_BYTES,
-							      item_of(addr)));
+					insert(index, addr, addr + CELL_BYTES,
+					       item_of(addr)));
 		}
 		KUNIT_EXPECT_GE(test, nr_leaves(index),
 				nr / MM_IOMMU_LEAF_RANGES);
@@ -266,9 +278,8 @@ static void index_shrinks_by_itself(struct kunit *test)
 		for (i = nr; i < nr + 2 * MM_IOMMU_LEAF_RANGES; i++) {
 			addr = i * CELL_BYTES;
 			KUNIT_ASSERT_EQ(test, 0,
-					mm_iommu_index_insert(index, addr,
-							      addr + CELL_BYTES,
-							      item_of(addr)));
+					insert(index, addr, addr + CELL_BYTES,
+					       item_of(addr)));
 		}
 		KUNIT_EXPECT_EQ(test, nr_leaves(index), index->root->nr_slots);
 		for (i = nr; i < nr + 2 * MM_IOMMU_LEAF_RANGES; i++)

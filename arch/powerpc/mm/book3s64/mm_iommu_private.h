@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the files of registered memory share.
+ * Shared by the files of registered memory.
  */
 #ifndef _MM_IOMMU_PRIVATE_H
 #define _MM_IOMMU_PRIVATE_H
@@ -22,13 +22,13 @@
  * struct mm_iommu - the registered memory of one mm
  * @mm: the mm; it owns this structure
  * @lock: serialises everything but pinning, lookups and counts. Held for short:
- *	  memory is pinned, unpinned and charged without it. mmap_lock is not
- *	  taken in it
+ *	  memory is allocated, pinned, unpinned and charged without it.
+ *	  mmap_lock is not taken in it
  * @index: the regions by userspace address
  * @idle: regions without a reference that still have entries
  * @nr_idle: how many
- * @dropped: how often the last entry of one of @idle was uncounted
- * @reaped: @dropped before all of @idle were looked at
+ * @uncounted: how often the last entry of one of @idle was uncounted
+ * @reaped: @uncounted before all of @idle were looked at
  * @soon: @reap is queued, to run soon
  * @reap: gives these up; keeps the struct of the mm while it is queued
  * @pinning_lock: the list @pinning
@@ -42,7 +42,7 @@ struct mm_iommu {
 	struct mm_iommu_index index;
 	struct list_head idle;
 	unsigned long nr_idle;
-	atomic_t dropped;
+	atomic_t uncounted;
 	int reaped;
 	bool soon;
 	struct delayed_work reap;

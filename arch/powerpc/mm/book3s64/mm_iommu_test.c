@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * KUnit tests of how registered regions are translated, against the addresses of
- * their pages.
+ * KUnit tests of how registered regions are translated, against the addresses
+ * of their pages.
  */
 
 #include <kunit/test.h>
@@ -10,6 +10,7 @@
 #include <linux/mm.h>
 #include <linux/prandom.h>
 
+#include <asm/iommu.h>
 #include <asm/mm_iommu.h>
 
 #define REGION_UA	0x7000000000UL
@@ -36,20 +37,21 @@ static u64 **blocks_of(struct kunit *test, const u64 *words, unsigned long nr)
 
 	KUNIT_ASSERT_NOT_NULL(test, blocks);
 	for (i = 0; i < nr_blocks; i++) {
-		unsigned long here = min(nr - i * MM_IOMMU_BLOCK_WORDS,
-					 MM_IOMMU_BLOCK_WORDS);
+		unsigned long in_block = min(nr - i * MM_IOMMU_BLOCK_WORDS,
+					     MM_IOMMU_BLOCK_WORDS);
 
 		/* Of its own size: what lies behind is KASAN's. */
-		blocks[i] = kunit_kmalloc_array(test, here, sizeof(u64),
+		blocks[i] = kunit_kmalloc_array(test, in_block, sizeof(u64),
 						GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, blocks[i]);
-		memcpy(blocks[i], words + i * MM_IOMMU_BLOCK_WORDS, here * 8);
+		memcpy(blocks[i], words + i * MM_IOMMU_BLOCK_WORDS,
+		       in_block * sizeof(u64));
 	}
 
 	return blocks;
 }
 
-/* What the dense form says of the pages. */
+/* The words of the pages in the dense form. */
 static void dense_words(const struct pages *p, u64 *words)
 {
 	unsigned long i, rest = 0;

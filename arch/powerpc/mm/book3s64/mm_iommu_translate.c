@@ -12,8 +12,9 @@
 #include <linux/kernel.h>
 #include <linux/mm.h>
 
+#include <asm/iommu.h>
 #include <asm/mm_iommu.h>
-#include <asm/reg.h>
+#include <asm/paca.h>
 
 #include "mm_iommu_private.h"
 
@@ -33,51 +34,46 @@ struct mm_iommu_region *mm_iommu_find(const struct mm_iommu *registry,
 	return mm_iommu_index_find(&registry->index, ua);
 }
 
-/**
- * mm_iommu_next - the first region from an address on
- * @registry: the registry
- * @ua: any address
- *
- * With mm_iommu_end() it goes through all regions. Those that come or go
- * meanwhile may be missed or not.
- *
- * Context: Any; lock-free. In a read-side section, as mm_iommu_find().
- * Return: the region, NULL if none begins at @ua or behind.
- */
-struct mm_iommu_region *mm_iommu_next(const struct mm_iommu *registry,
-				      unsigned long ua)
+/* Is the guest's context not left yet, as in hypercalls that end early? */
+static bool in_guest_context(void)
 {
-	return mm_iommu_index_next(&registry->index, ua);
+#ifdef CONFIG_KVM_BOOK3S_64_HANDLER
+	return local_paca->kvm_hstate.in_guest;
+#else
+	return false;
+#endif
 }
 
 /**
- * mm_iommu_dropped - entries of a region without a reference were uncounted
+ * mm_iommu_uncounted - entries of a region without a reference were uncounted
  * @registry: where the region is
  * @entries: its count after that
  *
- * Has the region given up when that was the last one: at once, or, in real mode,
- * which can't, by the work that mm_iommu_let_go() has left running.
+ * Has the region given up when that was the last one: soon, by a work item; in
+ * real mode, which can't queue one, by the work that mm_iommu_let_go() has
+ * queued, within a second.
  *
  * Context: Any, real mode included.
  */
-void mm_iommu_dropped(struct mm_iommu *registry, s64 entries)
+void mm_iommu_uncounted(struct mm_iommu *registry, s64 entries)
 {
 	if (entries != MM_IOMMU_IDLE)
 		return;
 
-	/* The count before @dropped, and both before @soon; pairs with reap(). */
+	/* Count before @uncounted, both before @soon; pairs with reap(). */
 	smp_mb();
-	atomic_inc(&registry->dropped);
-	if (mfmsr() & MSR_DR)
+	atomic_inc(&registry->uncounted);
+	if (!in_guest_context())
 		mm_iommu_reap_soon(registry);
 }
-EXPORT_SYMBOL_GPL(mm_iommu_dropped);
+EXPORT_SYMBOL_GPL(mm_iommu_uncounted);
 
 /* The run that page @page lies in, of a region that is kept as runs. */
 static unsigned long run_of(const struct mm_iommu_region *region,
 			    unsigned long page)
 {
-	unsigned long nr = mm_iommu_nr_blocks(2 * region->nr_runs), block = 0, low = 0;
+	unsigned long nr = mm_iommu_nr_blocks(2 * region->nr_runs);
+	unsigned long block = 0, low = 0;
 	const u64 *words;
 
 	while (nr > 1) {
@@ -102,64 +98,60 @@ static unsigned long run_of(const struct mm_iommu_region *region,
 }
 
 /**
- * mm_iommu_find_run - the memory around an address
+ * mm_iommu_find_extent - the memory around an address
  * @region: the region; the address lies in it
  * @ua: userspace address
- * @run: where it goes: what is contiguous, or all pages of a block
+ * @extent: where it goes: a run, or all pages of a block
  *
  * Context: Any, real mode included; lock-free. An entry of the region is
  *	    counted.
  */
-void mm_iommu_find_run(const struct mm_iommu_region *region, unsigned long ua,
-		       struct mm_iommu_run *run)
+void mm_iommu_find_extent(const struct mm_iommu_region *region,
+			  unsigned long ua, struct mm_iommu_extent *extent)
 {
-	unsigned long page = (ua - region->ua) >> PAGE_SHIFT, i, nr;
-	const u64 *block;
+	unsigned long page = (ua - region->ua) >> PAGE_SHIFT, i, block, nr;
 
-	run->word = NULL;
-	run->last = NULL;
+	extent->word = NULL;
+	extent->last = NULL;
 	if (!region->nr_runs) {
-		i = page >> MM_IOMMU_BLOCK_SHIFT;
-		run->page = region->blocks[i];
-		run->hpa = 0;
-		run->ua = region->ua +
-			  (i << MM_IOMMU_BLOCK_SHIFT << PAGE_SHIFT);
-		run->bytes = mm_iommu_words_in_block(region->nr_pages, i) << PAGE_SHIFT;
+		block = page >> MM_IOMMU_BLOCK_SHIFT;
+		nr = mm_iommu_words_in_block(region->nr_pages, block);
+		extent->page = region->blocks[block];
+		extent->hpa = 0;
+		extent->ua = region->ua +
+			     (block << MM_IOMMU_BLOCK_SHIFT << PAGE_SHIFT);
+		extent->bytes = nr << PAGE_SHIFT;
 		return;
 	}
 
 	i = run_of(region, page);
-	run->page = NULL;
-	run->word = mm_iommu_word(region, 2 * i);
-	run->ua = region->ua + (run->word[0] << PAGE_SHIFT);
-	run->bytes = mm_iommu_run_pages(region, i) << PAGE_SHIFT;
-	run->hpa = run->word[1];
+	extent->page = NULL;
+	extent->word = mm_iommu_word(region, 2 * i);
+	extent->ua = region->ua + (extent->word[0] << PAGE_SHIFT);
+	extent->bytes = mm_iommu_run_pages(region, i) << PAGE_SHIFT;
+	extent->hpa = extent->word[1];
 
 	/* Where the last run of a block ends, the block does not say. */
-	block = region->blocks[2 * i >> MM_IOMMU_BLOCK_SHIFT];
-	nr = mm_iommu_words_in_block(2 * region->nr_runs, 2 * i >> MM_IOMMU_BLOCK_SHIFT);
+	block = 2 * i >> MM_IOMMU_BLOCK_SHIFT;
+	nr = mm_iommu_words_in_block(2 * region->nr_runs, block);
 	if (nr >= 4)
-		run->last = block + nr - 4;
+		extent->last = region->blocks[block] + nr - 4;
 }
 
 /**
- * mm_iommu_hpa - the physical address of a byte
- * @region: the region; the byte lies in it
+ * mm_iommu_find_hpa - the physical address of a byte
+ * @region: the region, not of one run; the byte lies in it
  * @ua: its userspace address
  *
  * Context: Any, real mode included; lock-free. An entry of the region is
  *	    counted.
  * Return: the physical address.
  */
-unsigned long mm_iommu_hpa(const struct mm_iommu_region *region,
-			   unsigned long ua)
+unsigned long mm_iommu_find_hpa(const struct mm_iommu_region *region,
+				unsigned long ua)
 {
 	unsigned long page = (ua - region->ua) >> PAGE_SHIFT;
 	const u64 *word;
-
-	/* Huge pages that are registered one by one, for instance. */
-	if (region->nr_runs == 1)
-		return region->blocks[0][1] + (ua - region->ua);
 
 	if (!region->nr_runs)
 		return mm_iommu_word_hpa(*mm_iommu_word(region, page), ua);
@@ -173,32 +165,57 @@ unsigned long mm_iommu_hpa(const struct mm_iommu_region *region,
  * Bytes that are contiguous from @ua on, and where. In the dense form it may be
  * more, but not twice as many: of an IOMMU page it is all or not.
  */
-static unsigned long extent(const struct mm_iommu_region *region,
-			    unsigned long ua, unsigned long *hpa)
+static unsigned long contiguous(const struct mm_iommu_region *region,
+				unsigned long ua, unsigned long *hpa)
 {
+	unsigned long offset = offset_in_page(ua), skip, run, pages;
 	unsigned long page = (ua - region->ua) >> PAGE_SHIFT;
-	unsigned long offset = offset_in_page(ua), skip, run;
-	u64 word;
+	const u64 *word;
 
-	if (region->nr_runs) {
-		run = run_of(region, page);
-		skip = page - *mm_iommu_word(region, 2 * run);
-		*hpa = *mm_iommu_word(region, 2 * run + 1) + (skip << PAGE_SHIFT) +
-		       offset;
-		return ((mm_iommu_run_pages(region, run) - skip) << PAGE_SHIFT) - offset;
+	if (region->nr_runs == 1) {
+		*hpa = region->blocks[0][1] + (ua - region->ua);
+		return mm_iommu_end(region) - ua;
 	}
 
-	word = *mm_iommu_word(region, page);
-	*hpa = mm_iommu_word_hpa(word, ua);
+	if (!region->nr_runs) {
+		word = mm_iommu_word(region, page);
+		*hpa = mm_iommu_word_hpa(*word, ua);
+		return (PAGE_SIZE << (*word & ~PAGE_MASK)) - offset;
+	}
 
-	return (PAGE_SIZE << (word & ~PAGE_MASK)) - offset;
+	run = run_of(region, page);
+	word = mm_iommu_word(region, 2 * run);
+	skip = page - word[0];
+	pages = mm_iommu_run_pages(region, run) - skip;
+	*hpa = word[1] + (skip << PAGE_SHIFT) + offset;
+
+	return (pages << PAGE_SHIFT) - offset;
+}
+
+/**
+ * mm_iommu_is_whole - can an IOMMU page larger than the kernel's be mapped
+ * @region: the region; the first byte of the IOMMU page lies in it
+ * @ua: its userspace address, aligned to the IOMMU page
+ * @page_shift: size of the IOMMU page
+ * @hpa: where its physical address goes, if it can
+ *
+ * Context: Any, real mode included; lock-free. An entry of the region is
+ *	    counted.
+ * Return: true if all of it is in the region, contiguous and aligned.
+ */
+bool mm_iommu_is_whole(const struct mm_iommu_region *region, unsigned long ua,
+		       unsigned int page_shift, unsigned long *hpa)
+{
+	unsigned long bytes = contiguous(region, ua, hpa);
+
+	return bytes >> page_shift && !(*hpa & ((1UL << page_shift) - 1));
 }
 
 /*
- * As mm_iommu_translate(), of a region that is kept as one word a page, for IOMMU
- * pages that no kernel page is smaller than. Each kernel page is a run, because
- * few of them have their neighbour behind them; the last one ends where a block
- * does.
+ * As mm_iommu_translate(), of a region that is kept as one word a page, for
+ * IOMMU pages that no kernel page is smaller than. Each kernel page is a run,
+ * because few of them have their neighbour behind them; the last one ends where
+ * a block does.
  */
 static long translate_dense(const struct mm_iommu_region *region,
 			    unsigned long ua, unsigned int page_shift,
@@ -294,7 +311,7 @@ static noinline long translate_large(const struct mm_iommu_region *region,
 	for (i = 0; i < *nr_runs && left; i++) {
 		unsigned long want = left << page_shift, hpa, n;
 
-		n = min(extent(region, ua, &hpa), want) >> page_shift;
+		n = min(contiguous(region, ua, &hpa), want) >> page_shift;
 		if (!n || (hpa & page_mask))
 			return -EINVAL;
 

@@ -5,13 +5,15 @@
  * A PE (partitionable endpoint: the devices that the PHB isolates as one) has
  * two windows. Window 0 begins at bus address 0, window 1 at bit 59. While the
  * kernel drives the devices, window 0 is a table of its own and window 1
- * bypasses translation; while a process owns them, both are what it creates.
+ * bypasses translation; while a process owns them, both are what it creates, or
+ * with iommufd the tables of a domain.
  *
- * What a window is made of is told to the firmware, OPAL. So are invalidations
- * of the PHB's TCE cache, except on PHB3, where a store to a register does.
+ * The firmware, OPAL, is told what a window is made of, and invalidates the TCE
+ * cache of the PHB. On PHB3, a store to a register invalidates it.
  *
  * Windows of a PE are changed with the PE's group locked by its user: the
- * iommu core for ownership, the container for the windows that it creates.
+ * iommu core for ownership, the container for the windows that it creates; with
+ * iommufd the domain's, under the group's mutex.
  *
  * A table is linked to each PE whose PHB may walk it, in one of these states:
  *
@@ -50,29 +52,13 @@
 #include "pci.h"
 #include "pci-ioda-tce.h"
 
-/* From so many pages on, all of the PE's cached TCEs are invalidated at once. */
-#define PNV_KILL_PE_PAGES	64
-
-/* TCE Kill register of PHB3, and its commands. */
-#define PHB3_TCE_KILL		0x210
-#define PHB3_TCE_KILL_PE	PPC_BIT(1)
-#define PHB3_TCE_KILL_PAGE	PPC_BIT(2)
-
 #define PNV_WINDOW_1_START	BIT_ULL(59)
-
-/* Firmware takes the size of IOMMU pages as 32 bits when it invalidates them. */
-#define PNV_KILL_MAX_SHIFT	31
 
 /*
  * Guards the tables' lists of groups: those of a table that is stuck belong to
  * different users.
  */
 static DEFINE_SPINLOCK(links_lock);
-
-static struct pnv_ioda_pe *to_pe(struct iommu_table_group *table_group)
-{
-	return container_of(table_group, struct pnv_ioda_pe, table_group);
-}
 
 /* The number by which OPAL knows a window. */
 static u16 window_id(const struct pnv_ioda_pe *pe, int num)
@@ -122,9 +108,16 @@ static void kill_pages(const struct pnv_ioda_pe *pe, u64 bus_addr,
 		phb3_kill(phb, command);
 }
 
-/* Make every PHB that has the table forget what it cached of these entries. */
-static void pnv_ioda2_tce_kill(struct iommu_table *tbl, unsigned long entry,
-			       unsigned long nr)
+/**
+ * pnv_ioda2_tce_kill - have all PHBs forget what they cached of some entries
+ * @tbl: the table
+ * @entry: first entry
+ * @nr: how many
+ *
+ * Context: Any. What was written to the entries before is what PHBs see after.
+ */
+void pnv_ioda2_tce_kill(struct iommu_table *tbl, unsigned long entry,
+			unsigned long nr)
 {
 	struct iommu_table_group_link *link;
 
@@ -136,7 +129,7 @@ static void pnv_ioda2_tce_kill(struct iommu_table *tbl, unsigned long entry,
 	/* TCEs before the list of groups, see set_window(), and the kill. */
 	mb();
 	list_for_each_entry_rcu(link, &tbl->it_group_list, next) {
-		const struct pnv_ioda_pe *pe = to_pe(link->table_group);
+		const struct pnv_ioda_pe *pe = pnv_to_pe(link->table_group);
 
 		if (nr < PNV_KILL_PE_PAGES &&
 		    tbl->it_page_shift <= PNV_KILL_MAX_SHIFT)
@@ -145,40 +138,11 @@ static void pnv_ioda2_tce_kill(struct iommu_table *tbl, unsigned long entry,
 		else
 			kill_pe(pe);
 	}
-	/* The kill may be a store to a device; counts are dropped after it. */
+	/*
+	 * The kill may be a store to a device; entries are uncounted after it.
+	 */
 	mb();
 }
-
-#ifdef CONFIG_IOMMU_API
-/*
- * The same in real mode, where the register has its physical address. The caller
- * is in a read-side section of tce_real_mode_srcu.
- */
-static void pnv_phb3_tce_kill_rm(struct iommu_table *tbl, unsigned long entry,
-				 unsigned long nr)
-{
-	u64 page = PHB3_TCE_KILL_PAGE | (u64)entry << tbl->it_page_shift;
-	struct iommu_table_group_link *link;
-
-	/* As in pnv_ioda2_tce_kill(). */
-	mb();
-	list_for_each_entry_lockless(link, &tbl->it_group_list, next) {
-		const struct pnv_ioda_pe *pe = to_pe(link->table_group);
-		u64 command = page, number = pe->pe_number & 0xff;
-		unsigned long left = nr;
-		void __iomem *reg;
-
-		reg = (void __iomem *)(pe->phb->regs_phys + PHB3_TCE_KILL);
-		if (nr >= PNV_KILL_PE_PAGES) {
-			__raw_rm_writeq_be(PHB3_TCE_KILL_PE | number, reg);
-			continue;
-		}
-		for (; left; left--, command += 1ULL << tbl->it_page_shift)
-			__raw_rm_writeq_be(command | number, reg);
-	}
-	mb(); /* as in pnv_ioda2_tce_kill() */
-}
-#endif
 
 /* The kernel's own DMA */
 
@@ -201,7 +165,7 @@ static int pnv_ioda2_set(struct iommu_table *tbl, long entry, long nr,
 
 static void pnv_ioda2_clear(struct iommu_table *tbl, long entry, long nr)
 {
-	pnv_tce_clear_run(tbl, entry, nr);
+	pnv_tce_clear_range(tbl, entry, nr);
 	pnv_ioda2_tce_kill(tbl, entry, nr);
 }
 
@@ -214,11 +178,12 @@ static struct iommu_table_ops pnv_ioda2_table_ops = {
 	.grow		= pnv_tce_grow,
 	.set_runs	= pnv_tce_set_runs,
 	.set_list	= pnv_tce_set_list,
-	.clear_run	= pnv_tce_clear_run,
+	.clear_range	= pnv_tce_clear_range,
 	.tce_kill	= pnv_ioda2_tce_kill,
 	.is_grown	= pnv_tce_is_grown,
 	.next_used	= pnv_tce_next_used,
 	.allocated	= pnv_tce_allocated,
+	.tce_kill_rm	= pnv_opal_tce_kill_rm,
 #endif
 };
 
@@ -231,7 +196,7 @@ static struct iommu_table_ops pnv_phb3_table_ops = {
 	.grow		= pnv_tce_grow,
 	.set_runs	= pnv_tce_set_runs,
 	.set_list	= pnv_tce_set_list,
-	.clear_run	= pnv_tce_clear_run,
+	.clear_range	= pnv_tce_clear_range,
 	.tce_kill	= pnv_ioda2_tce_kill,
 	.is_grown	= pnv_tce_is_grown,
 	.next_used	= pnv_tce_next_used,
@@ -286,8 +251,9 @@ int pnv_ioda2_map_window(struct pnv_ioda_pe *pe, int num,
  * @top: end of memory, a power of two; 0 for nothing
  *
  * Context: May sleep.
- * Return: 0; if firmware refuses, an errno for OPAL_PCI_MAP_PE_DMA_WINDOW_REAL's
- *	   error, and the window is what it was.
+ * Return: 0; if firmware refuses, an errno for
+ *	   OPAL_PCI_MAP_PE_DMA_WINDOW_REAL's error, and the window is what it
+ *	   was.
  */
 int pnv_ioda2_map_bypass(struct pnv_ioda_pe *pe, u64 top)
 {
@@ -344,7 +310,9 @@ static void kill_window(const struct pnv_ioda_pe *pe)
 	mb(); /* and the kill before anything is freed */
 }
 
-/* Firmware has taken window @num away after all, or put another in its place. */
+/*
+ * Firmware has taken window @num away after all, or put another in its place.
+ */
 static void drop_stuck(struct pnv_ioda_pe *pe, int num)
 {
 	struct iommu_table *tbl = pe->stuck[num];
@@ -356,7 +324,9 @@ static void drop_stuck(struct pnv_ioda_pe *pe, int num)
 	unlink_table(&pe->table_group, tbl);
 }
 
-/* Try once more to have firmware take away what it kept. True: nothing is left. */
+/*
+ * Try once more to have firmware take away what it kept. True: nothing is left.
+ */
 static bool drop_all_stuck(struct pnv_ioda_pe *pe)
 {
 	bool ok = true;
@@ -379,18 +349,19 @@ static bool drop_all_stuck(struct pnv_ioda_pe *pe)
 /**
  * pnv_ioda2_set_window - make a table a window of a PE
  * @table_group: the PE's
- * @num: which window; it has no table
+ * @num: which window; a table that it has is replaced
  * @tbl: the table
  *
  * Context: May sleep. The PE's user keeps others off its windows.
- * Return: 0, -ENOMEM, or what firmware says; without the window then.
+ * Return: 0, -ENOMEM, or what firmware says; the window is what it was then.
  */
 long pnv_ioda2_set_window(struct iommu_table_group *table_group, int num,
 			  struct iommu_table *tbl)
 {
-	/* What a process makes is charged to it; the kernel's tables have a map. */
+	/* A process is charged for its tables; the kernel's have a map. */
 	gfp_t gfp = tbl->it_map ? GFP_KERNEL : GFP_KERNEL_ACCOUNT;
-	struct pnv_ioda_pe *pe = to_pe(table_group);
+	struct iommu_table *old = table_group->tables[num];
+	struct pnv_ioda_pe *pe = pnv_to_pe(table_group);
 	struct iommu_table_group_link *link;
 	u64 start, bytes;
 	int ret;
@@ -400,6 +371,9 @@ long pnv_ioda2_set_window(struct iommu_table_group *table_group, int num,
 	pe_info(pe, "window %d: %llx to %llx, pages of %lx\n", num, start,
 		start + bytes - 1, IOMMU_PAGE_SIZE(tbl));
 
+	/* Who replaces a window may have to put the old one back. */
+	if (old)
+		gfp |= __GFP_NOFAIL;
 	link = kzalloc_node(sizeof(*link), gfp, pe->phb->hose->node);
 	if (!link)
 		return -ENOMEM;
@@ -428,6 +402,8 @@ long pnv_ioda2_set_window(struct iommu_table_group *table_group, int num,
 	drop_stuck(pe, num);
 	/* KVM finds it here without a lock, with all that the table tells. */
 	smp_store_release(&table_group->tables[num], tbl);
+	if (old)
+		unlink_table(table_group, old);
 
 	return 0;
 }
@@ -445,7 +421,7 @@ long pnv_ioda2_set_window(struct iommu_table_group *table_group, int num,
  */
 long pnv_ioda2_unset_window(struct iommu_table_group *table_group, int num)
 {
-	struct pnv_ioda_pe *pe = to_pe(table_group);
+	struct pnv_ioda_pe *pe = pnv_to_pe(table_group);
 	struct iommu_table *tbl = table_group->tables[num];
 	int ret;
 
@@ -570,6 +546,31 @@ static int setup_default_windows(struct pnv_ioda_pe *pe)
 	return ret;
 }
 
+/**
+ * pnv_ioda2_kernel_table - the table through which drivers of the host do DMA
+ * @table_group: the windows of a PE
+ *
+ * Context: Any.
+ * Return: that of window 0, if it is there and of the kernel; otherwise NULL.
+ */
+struct iommu_table *
+pnv_ioda2_kernel_table(const struct iommu_table_group *table_group)
+{
+	struct iommu_table *tbl;
+
+	/*
+	 * A table that a process owns, or owned, may be removed at any time.
+	 * The kernel's tables, and no others, have a bitmap of used entries.
+	 */
+	rcu_read_lock();
+	tbl = READ_ONCE(table_group->tables[0]);
+	if (tbl && !tbl->it_map)
+		tbl = NULL;
+	rcu_read_unlock();
+
+	return tbl;
+}
+
 #ifdef CONFIG_IOMMU_API
 static unsigned long pnv_ioda2_get_table_size(__u32 page_shift,
 					      __u64 window_size, __u32 levels)
@@ -596,7 +597,8 @@ static long pnv_ioda2_create_table(struct iommu_table_group *table_group,
 	if (ret)
 		return ret;
 
-	tbl = create_table(to_pe(table_group), num, &geo, GFP_KERNEL_ACCOUNT);
+	tbl = create_table(pnv_to_pe(table_group), num, &geo,
+			   GFP_KERNEL_ACCOUNT);
 	if (!tbl)
 		return -ENOMEM;
 
@@ -607,27 +609,9 @@ static long pnv_ioda2_create_table(struct iommu_table_group *table_group,
 	return 0;
 }
 
-/* The table of window 0, if it is there and of the kernel. */
-static struct iommu_table *kernel_table(struct iommu_table_group *table_group)
-{
-	struct iommu_table *tbl;
-
-	/*
-	 * What a process owns, or owned, may be removed at any time. The
-	 * kernel's tables, and no others, have a bitmap of what is in use.
-	 */
-	rcu_read_lock();
-	tbl = READ_ONCE(table_group->tables[0]);
-	if (tbl && !tbl->it_map)
-		tbl = NULL;
-	rcu_read_unlock();
-
-	return tbl;
-}
-
 static void set_dev_dma(struct pnv_ioda_pe *pe, struct device *dev)
 {
-	set_iommu_table_base(dev, kernel_table(&pe->table_group));
+	set_iommu_table_base(dev, pnv_ioda2_kernel_table(&pe->table_group));
 	dev->archdata.dma_offset = pe->tce_bypass_base;
 }
 
@@ -656,10 +640,23 @@ static void set_pe_dma(struct pnv_ioda_pe *pe, struct device *dev)
 	set_dev_dma(pe, dev);
 }
 
+/*
+ * Where the kernel had no memory for its table, a driver on PHB3 may have had
+ * window 0 reach all of memory: pnv_pci_ioda_dma_64bit_bypass().
+ */
+static int close_window(struct pnv_ioda_pe *pe, int num)
+{
+	int ret = pnv_ioda2_map_window(pe, num, NULL);
+
+	kill_window(pe);
+
+	return ret;
+}
+
 static long pnv_ioda2_take_ownership(struct iommu_table_group *table_group,
 				     struct device *dev)
 {
-	struct pnv_ioda_pe *pe = to_pe(table_group);
+	struct pnv_ioda_pe *pe = pnv_to_pe(table_group);
 
 	/*
 	 * Called for each device of the group, before the first one is handed
@@ -669,18 +666,23 @@ static long pnv_ioda2_take_ownership(struct iommu_table_group *table_group,
 	if (pe->tce_bypass_enabled)
 		return -EIO;
 
-	if (kernel_table(table_group))
+	if (pnv_ioda2_kernel_table(table_group))
 		pnv_ioda2_unset_window(table_group, 0);
+	else if (!table_group->tables[0] && !pe->stuck[0] &&
+		 close_window(pe, 0))
+		return -EIO;
 	set_pe_dma(pe, dev);
 
-	/* A device must not reach what a former owner or the kernel has mapped. */
+	/*
+	 * A device must not reach what a former owner or the kernel has mapped.
+	 */
 	return drop_all_stuck(pe) ? 0 : -EIO;
 }
 
 static void pnv_ioda2_release_ownership(struct iommu_table_group *table_group,
 					struct device *dev)
 {
-	struct pnv_ioda_pe *pe = to_pe(table_group);
+	struct pnv_ioda_pe *pe = pnv_to_pe(table_group);
 
 	if (!table_group->tables[0])
 		setup_default_windows(pe);
@@ -740,9 +742,10 @@ void pnv_pci_ioda2_setup_dma_pe(struct pnv_phb *phb, struct pnv_ioda_pe *pe)
  * pnv_pci_ioda2_release_pe_dma - take a PE's windows and its group away
  * @pe: the PE; its last device is gone
  *
- * The IOMMU group may live on, without tables. Nobody looks at the PE any more
- * after this: neither those who found it by the group, nor who kills entries of a
- * table that was its window, in virtual mode by RCU, in real mode by SRCU.
+ * The IOMMU group may live on, without tables. After this nobody looks at the
+ * PE any more: neither readers that found it by the group, nor CPUs that kill
+ * entries of a table that was its window. Both are waited for, by RCU, and by
+ * SRCU where RCU does not watch.
  *
  * Context: May sleep.
  * Return: true; false if firmware keeps a window, by which devices that were

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * KUnit tests of a PE's windows: of what happens when firmware refuses, and when
- * a PE goes while others look at it.
+ * KUnit tests of a PE's windows: of what happens when firmware refuses, and
+ * when a PE goes while others look at it, or is attached to a domain of
+ * iommufd.
  *
  * The PE is none of the machine's. Firmware is replaced by functions here, and
  * the PHB's kill register by memory, which tells what was last killed.
@@ -25,6 +26,10 @@
 #define FAKE_REGS	SZ_4K
 #define FAKE_KILL	0x210
 
+/* Commands that kill all of the PE, or one page of it. */
+#define FAKE_KILL_PE		(PPC_BIT(1) | 5)
+#define FAKE_KILL_PAGE(addr)	(PPC_BIT(2) | (addr) | 5)
+
 /**
  * struct fake - a PE, its PHB, and the firmware
  * @pe: the PE
@@ -33,6 +38,8 @@
  * @pdev: its device
  * @walks: what firmware was told of each window
  * @refuse_set: firmware takes no table
+ * @refuse_window_1: nor one for this window
+ * @refuse_then: once it has refused that, it takes no table at all
  * @refuse_unset: firmware takes no table away
  * @was_linked: kills reached the PE when firmware was told of a table
  */
@@ -43,6 +50,8 @@ struct fake {
 	struct pci_dev pdev;
 	const struct iommu_table *walks[IOMMU_TABLE_GROUP_MAX_TABLES];
 	bool refuse_set;
+	bool refuse_window_1;
+	bool refuse_then;
 	bool refuse_unset;
 	bool was_linked;
 };
@@ -67,6 +76,10 @@ static int fake_map_window(struct pnv_ioda_pe *pe, int num,
 
 	if (tbl ? f->refuse_set : f->refuse_unset)
 		return -EIO;
+	if (tbl && num == 1 && f->refuse_window_1) {
+		f->refuse_set = f->refuse_then;
+		return -EIO;
+	}
 
 	f->was_linked = tbl && is_linked(pe, tbl);
 	f->walks[num] = tbl;
@@ -97,6 +110,7 @@ static struct fake *make_fake(struct kunit *test)
 	f->pe.flags = PNV_IODA_PE_DEV;
 	f->pe.pdev = &f->pdev;
 	f->pe.table_group.ops = &pnv_ioda2_group_ops;
+	f->pe.table_group.pgsizes = SZ_4K | SZ_64K;
 
 	kunit_activate_static_stub(test, pnv_ioda2_map_window, fake_map_window);
 	kunit_activate_static_stub(test, pnv_ioda2_map_bypass, fake_map_bypass);
@@ -118,15 +132,24 @@ static struct iommu_table *make_window(struct kunit *test, struct fake *f,
 	return tbl;
 }
 
+/* The last command since the last call of this; 0 if there was none. */
+static u64 last_kill(struct fake *f)
+{
+	__be64 *reg = (__force __be64 *)(f->phb.regs + FAKE_KILL);
+	u64 command = be64_to_cpu(READ_ONCE(*reg));
+
+	WRITE_ONCE(*reg, 0);
+
+	return command;
+}
+
 /* Does a kill of the table's entries reach the PE? */
 static bool kill_arrives(struct fake *f, struct iommu_table *tbl)
 {
-	__be64 *reg = (__force __be64 *)(f->phb.regs + FAKE_KILL);
-
-	WRITE_ONCE(*reg, 0);
+	last_kill(f);
 	tbl->it_ops->tce_kill(tbl, tbl->it_offset, 1);
 
-	return READ_ONCE(*reg);
+	return last_kill(f);
 }
 
 static unsigned int refs(const struct iommu_table *tbl)
@@ -159,17 +182,36 @@ static void window_of_huge_pages_is_killed_whole(struct kunit *test)
 {
 	struct fake *f = make_fake(test);
 	struct iommu_table *tbl = make_window(test, f, 1);
-	u64 command;
 
 	KUNIT_ASSERT_EQ(test, 0,
 			pnv_ioda2_set_window(&f->pe.table_group, 1, tbl));
 	tbl->it_page_shift = 34;
-	KUNIT_EXPECT_TRUE(test, kill_arrives(f, tbl));
-	command = be64_to_cpu(*(__force __be64 *)(f->phb.regs + FAKE_KILL));
-	KUNIT_EXPECT_EQ(test, PPC_BIT(1) | 5, command);
+	last_kill(f);
+	tbl->it_ops->tce_kill(tbl, tbl->it_offset, 1);
+	KUNIT_EXPECT_EQ(test, FAKE_KILL_PE, last_kill(f));
 
 	tbl->it_page_shift = 16;
 	pnv_ioda2_unset_window(&f->pe.table_group, 1);
+	iommu_tce_table_put(tbl);
+}
+
+/* Drivers of the host, also of a device that joins late, use no other's. */
+static void kernel_table_is_not_an_owners(struct kunit *test)
+{
+	struct fake *f = make_fake(test);
+	struct iommu_table_group *table_group = &f->pe.table_group;
+	struct iommu_table *tbl = make_window(test, f, 0);
+	unsigned long used;
+
+	KUNIT_EXPECT_NULL(test, pnv_ioda2_kernel_table(table_group));
+	KUNIT_ASSERT_EQ(test, 0, pnv_ioda2_set_window(table_group, 0, tbl));
+	KUNIT_EXPECT_NULL(test, pnv_ioda2_kernel_table(table_group));
+
+	tbl->it_map = &used;
+	KUNIT_EXPECT_PTR_EQ(test, tbl, pnv_ioda2_kernel_table(table_group));
+
+	tbl->it_map = NULL;
+	pnv_ioda2_unset_window(table_group, 0);
 	iommu_tce_table_put(tbl);
 }
 
@@ -188,7 +230,7 @@ static void window_is_refused(struct kunit *test)
 	iommu_tce_table_put(tbl);
 }
 
-/* What firmware did not take away is still killed, until another is there. */
+/* A window that firmware keeps is killed until another takes its place. */
 static void window_stuck_is_replaced(struct kunit *test)
 {
 	struct fake *f = make_fake(test);
@@ -251,7 +293,26 @@ static void window_stuck_keeps_owners_off(struct kunit *test)
 	iommu_tce_table_put(tbl);
 }
 
-/* Nor are devices that come later. */
+/* Without a table of the kernel's, window 0 may reach all of memory. */
+static void window_without_a_table_is_closed(struct kunit *test)
+{
+	static const struct iommu_table all_of_memory;
+	struct fake *f = make_fake(test);
+	struct iommu_table_group *table_group = &f->pe.table_group;
+
+	f->walks[0] = &all_of_memory;
+	f->refuse_unset = true;
+	KUNIT_EXPECT_EQ(test, -EIO,
+			table_group->ops->take_ownership(table_group,
+							 &f->pdev.dev));
+	f->refuse_unset = false;
+	KUNIT_EXPECT_EQ(test, 0,
+			table_group->ops->take_ownership(table_group,
+							 &f->pdev.dev));
+	KUNIT_EXPECT_NULL(test, f->walks[0]);
+}
+
+/* Nor is a PE given to devices that come later. */
 static void window_stuck_keeps_the_pe(struct kunit *test)
 {
 	struct fake *f = make_fake(test);
@@ -355,15 +416,258 @@ static void pe_waits_for_real_mode(struct kunit *test)
 	wait_for_completion(&o->left);
 }
 
+/* Domains of iommufd */
+
+static const struct iommu_table_domain_ops *domains = &pnv_table_domain_ops;
+
+static struct iommu_domain *make_domain(struct kunit *test, struct fake *f)
+{
+	struct iommu_domain *domain = domains->alloc(&f->pe.table_group);
+
+	KUNIT_ASSERT_FALSE(test, IS_ERR(domain));
+
+	return domain;
+}
+
+/* Both windows, with a reference to each. */
+static void note_windows(struct fake *f, struct iommu_table *tbl[2])
+{
+	int num;
+
+	for (num = 0; num < 2; num++)
+		tbl[num] = iommu_tce_table_get(f->pe.table_group.tables[num]);
+}
+
+static void expect_unused(struct kunit *test, struct fake *f,
+			  struct iommu_table *tbl[2])
+{
+	int num;
+
+	for (num = 0; num < 2; num++) {
+		KUNIT_EXPECT_FALSE(test, kill_arrives(f, tbl[num]));
+		KUNIT_EXPECT_EQ(test, 1, refs(tbl[num]));
+		iommu_tce_table_put(tbl[num]);
+	}
+}
+
+/* A domain that takes another's place has both windows, the other has none. */
+static void domain_takes_the_place(struct kunit *test)
+{
+	struct fake *f = make_fake(test);
+	struct iommu_table_group *table_group = &f->pe.table_group;
+	struct iommu_domain *old = make_domain(test, f);
+	struct iommu_domain *new = make_domain(test, f);
+	struct iommu_table *was[2], *is[2];
+
+	KUNIT_ASSERT_EQ(test, 0, domains->attach(table_group, old));
+	note_windows(f, was);
+	/* For each further device of the group */
+	KUNIT_EXPECT_EQ(test, 0, domains->attach(table_group, old));
+	KUNIT_EXPECT_EQ(test, 3, refs(was[0]));
+
+	KUNIT_EXPECT_EQ(test, 0, domains->attach(table_group, new));
+	note_windows(f, is);
+	KUNIT_EXPECT_PTR_NE(test, was[0], is[0]);
+	KUNIT_EXPECT_PTR_EQ(test, is[0], f->walks[0]);
+	KUNIT_EXPECT_PTR_EQ(test, is[1], f->walks[1]);
+	old->ops->free(old);
+	expect_unused(test, f, was);
+
+	domains->detach(table_group);
+	KUNIT_EXPECT_NULL(test, f->walks[0]);
+	KUNIT_EXPECT_NULL(test, f->walks[1]);
+	new->ops->free(new);
+	expect_unused(test, f, is);
+}
+
+/* If firmware refuses either window, the PE has what it had. */
+static void domain_is_refused(struct kunit *test)
+{
+	struct fake *f = make_fake(test);
+	struct iommu_table_group *table_group = &f->pe.table_group;
+	struct iommu_domain *old = make_domain(test, f);
+	struct iommu_domain *new = make_domain(test, f);
+	struct iommu_table *was[2];
+
+	f->refuse_window_1 = true;
+	KUNIT_EXPECT_EQ(test, -EIO, domains->attach(table_group, old));
+	KUNIT_EXPECT_NULL(test, table_group->tables[0]);
+	KUNIT_EXPECT_NULL(test, f->walks[0]);
+
+	f->refuse_window_1 = false;
+	KUNIT_ASSERT_EQ(test, 0, domains->attach(table_group, old));
+	note_windows(f, was);
+	f->refuse_window_1 = true;
+	KUNIT_EXPECT_EQ(test, -EIO, domains->attach(table_group, new));
+	KUNIT_EXPECT_PTR_EQ(test, was[0], f->walks[0]);
+	KUNIT_EXPECT_PTR_EQ(test, was[0], table_group->tables[0]);
+	KUNIT_EXPECT_PTR_EQ(test, was[1], table_group->tables[1]);
+	f->refuse_set = true;
+	KUNIT_EXPECT_EQ(test, -EIO, domains->attach(table_group, new));
+	KUNIT_EXPECT_PTR_EQ(test, was[0], f->walks[0]);
+	KUNIT_EXPECT_EQ(test, 3, refs(was[0]));
+
+	new->ops->free(new);
+	domains->detach(table_group);
+	old->ops->free(old);
+	expect_unused(test, f, was);
+}
+
+/* If the old table is refused as well, the window is neither domain's. */
+static void domain_is_not_put_back(struct kunit *test)
+{
+	struct fake *f = make_fake(test);
+	struct iommu_table_group *table_group = &f->pe.table_group;
+	struct iommu_domain *old = make_domain(test, f);
+	struct iommu_domain *new = make_domain(test, f);
+	struct iommu_table *was[2];
+
+	KUNIT_ASSERT_EQ(test, 0, domains->attach(table_group, old));
+	note_windows(f, was);
+	f->refuse_window_1 = true;
+	f->refuse_then = true;
+	KUNIT_EXPECT_EQ(test, -EIO, domains->attach(table_group, new));
+	KUNIT_EXPECT_NULL(test, f->walks[0]);
+	KUNIT_EXPECT_NULL(test, table_group->tables[0]);
+	KUNIT_EXPECT_PTR_EQ(test, was[1], f->walks[1]);
+	KUNIT_EXPECT_PTR_EQ(test, was[1], table_group->tables[1]);
+	new->ops->free(new);
+
+	/* The core attaches the old one again, and can. */
+	f->refuse_window_1 = false;
+	f->refuse_set = false;
+	KUNIT_EXPECT_EQ(test, 0, domains->attach(table_group, old));
+	KUNIT_EXPECT_PTR_EQ(test, was[0], f->walks[0]);
+	domains->detach(table_group);
+	old->ops->free(old);
+	expect_unused(test, f, was);
+}
+
+static int map_one(struct iommu_domain *domain, u64 iova, size_t size, int prot)
+{
+	size_t mapped = 0;
+
+	return domain->ops->map_pages(domain, iova, SZ_1M, size, 1, prot,
+				      GFP_KERNEL, &mapped);
+}
+
+/* A table takes no MMIO of another device. */
+static void domain_maps_no_mmio(struct kunit *test)
+{
+	struct fake *f = make_fake(test);
+	struct iommu_domain *domain = make_domain(test, f);
+
+	KUNIT_EXPECT_EQ(test, -EINVAL,
+			map_one(domain, SZ_64K, SZ_64K,
+				IOMMU_READ | IOMMU_WRITE | IOMMU_MMIO));
+	KUNIT_EXPECT_EQ(test, 0, domain->ops->iova_to_phys(domain, SZ_64K));
+	domain->ops->free(domain);
+}
+
+static void unmap_one(struct iommu_domain *domain, u64 iova, size_t size)
+{
+	struct iommu_iotlb_gather gather;
+
+	iommu_iotlb_gather_init(&gather);
+	domain->ops->unmap_pages(domain, iova, size, 1, &gather);
+	domain->ops->iotlb_sync(domain, &gather);
+}
+
+/* The PHB forgets what was mapped or unmapped, and is not asked to without. */
+static void domain_kills_what_changed(struct kunit *test)
+{
+	struct fake *f = make_fake(test);
+	struct iommu_table_group *table_group = &f->pe.table_group;
+	struct iommu_domain *domain = make_domain(test, f);
+	const u64 high = BIT_ULL(59) + SZ_1M;
+	struct iommu_iotlb_gather none;
+
+	KUNIT_ASSERT_EQ(test, 0, domains->attach(table_group, domain));
+	last_kill(f);
+	KUNIT_EXPECT_EQ(test, 0, map_one(domain, SZ_64K, SZ_4K, IOMMU_READ));
+	KUNIT_EXPECT_EQ(test, 0, map_one(domain, high, SZ_64K, IOMMU_READ));
+	KUNIT_EXPECT_EQ(test, 0, last_kill(f));
+	domain->ops->iotlb_sync_map(domain, SZ_64K, SZ_4K);
+	KUNIT_EXPECT_EQ(test, FAKE_KILL_PAGE(SZ_64K), last_kill(f));
+	domain->ops->iotlb_sync_map(domain, high, SZ_64K);
+	KUNIT_EXPECT_EQ(test, FAKE_KILL_PAGE(high), last_kill(f));
+
+	iommu_iotlb_gather_init(&none);
+	domain->ops->iotlb_sync(domain, &none);
+	KUNIT_EXPECT_EQ(test, 0, last_kill(f));
+
+	unmap_one(domain, SZ_64K, SZ_4K);
+	KUNIT_EXPECT_EQ(test, FAKE_KILL_PAGE(SZ_64K), last_kill(f));
+	unmap_one(domain, high, SZ_64K);
+	KUNIT_EXPECT_EQ(test, FAKE_KILL_PAGE(high), last_kill(f));
+	domain->ops->flush_iotlb_all(domain);
+	KUNIT_EXPECT_EQ(test, FAKE_KILL_PE, last_kill(f));
+
+	domains->detach(table_group);
+	domain->ops->free(domain);
+}
+
+/* A window that firmware keeps translates nothing when the domain has gone. */
+static void domain_stuck_is_cleared(struct kunit *test)
+{
+	struct fake *f = make_fake(test);
+	struct iommu_table_group *table_group = &f->pe.table_group;
+	struct iommu_domain *domain = make_domain(test, f);
+	struct iommu_table *was[2];
+
+	KUNIT_ASSERT_EQ(test, 0, domains->attach(table_group, domain));
+	note_windows(f, was);
+	KUNIT_ASSERT_EQ(test, 0, map_one(domain, SZ_64K, SZ_64K, IOMMU_READ));
+	KUNIT_EXPECT_EQ(test, SZ_1M + 5, domain->ops->iova_to_phys(domain,
+								   SZ_64K + 5));
+	f->refuse_unset = true;
+	domains->detach(table_group);
+	KUNIT_EXPECT_NULL(test, table_group->tables[0]);
+	KUNIT_EXPECT_TRUE(test, kill_arrives(f, was[0]));
+	domain->ops->free(domain);
+	KUNIT_EXPECT_EQ(test, 0, pnv_tce_get(was[0], SZ_64K >> 12));
+	KUNIT_EXPECT_TRUE(test, kill_arrives(f, was[0]));
+
+	f->refuse_unset = false;
+	KUNIT_EXPECT_TRUE(test, pnv_pci_ioda2_release_pe_dma(&f->pe));
+	expect_unused(test, f, was);
+}
+
+/* The PE goes first; the domain has no more to do with it. */
+static void domain_outlives_the_pe(struct kunit *test)
+{
+	struct fake *f = make_fake(test);
+	struct iommu_table_group *table_group = &f->pe.table_group;
+	struct iommu_domain *domain = make_domain(test, f);
+	struct iommu_table *was[2];
+
+	KUNIT_ASSERT_EQ(test, 0, domains->attach(table_group, domain));
+	note_windows(f, was);
+	KUNIT_EXPECT_TRUE(test, pnv_pci_ioda2_release_pe_dma(&f->pe));
+	KUNIT_EXPECT_NULL(test, f->walks[0]);
+	KUNIT_EXPECT_FALSE(test, kill_arrives(f, was[0]));
+	domain->ops->free(domain);
+	expect_unused(test, f, was);
+}
+
 static struct kunit_case dma_test_cases[] = {
 	KUNIT_CASE(window_is_linked_before_it_is_walked),
 	KUNIT_CASE(window_of_huge_pages_is_killed_whole),
+	KUNIT_CASE(kernel_table_is_not_an_owners),
 	KUNIT_CASE(window_is_refused),
 	KUNIT_CASE(window_stuck_is_replaced),
 	KUNIT_CASE(window_stuck_keeps_owners_off),
+	KUNIT_CASE(window_without_a_table_is_closed),
 	KUNIT_CASE(window_stuck_keeps_the_pe),
 	KUNIT_CASE(group_outlives_the_pe),
 	KUNIT_CASE(pe_waits_for_real_mode),
+	KUNIT_CASE(domain_takes_the_place),
+	KUNIT_CASE(domain_is_refused),
+	KUNIT_CASE(domain_is_not_put_back),
+	KUNIT_CASE(domain_maps_no_mmio),
+	KUNIT_CASE(domain_kills_what_changed),
+	KUNIT_CASE(domain_stuck_is_cleared),
+	KUNIT_CASE(domain_outlives_the_pe),
 	{}
 };
 

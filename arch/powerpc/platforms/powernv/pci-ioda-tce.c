@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0+
 /*
- * TCE tables of IODA2 and later PHBs: geometry and entries.
+ * TCE tables of IODA2 and later PHBs: geometry and levels. Entries change in
+ * pci-ioda-tce-rm.c.
  *
  * Copyright 2018 IBM Corp.
  *
@@ -8,8 +9,8 @@
  * holds TCEs; above it an entry holds the physical address of the level below,
  * with both permission bits, or 0. The topmost level exists from the start, the
  * others from when an entry below them is first written, until the table goes.
- * That, and that a level is installed by one compare-and-swap, is what lets
- * walks do without a lock.
+ * So walks need no lock: a level is installed by one compare-and-swap, and
+ * stays.
  *
  * All entries are big endian. Levels are linear mapped: hardware and real mode
  * find them by their physical address.
@@ -23,15 +24,11 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include <asm/asm-compat.h>
 #include <asm/iommu.h>
-#include <asm/mm_iommu.h>
 #include <asm/tce.h>
 
 #include "pci.h"
 #include "pci-ioda-tce.h"
-
-#define PERM_MASK	((unsigned long)(TCE_PCI_READ | TCE_PCI_WRITE))
 
 /**
  * pnv_ioda_parse_tce_sizes - IOMMU page sizes of a PHB
@@ -145,11 +142,6 @@ static __be64 *level_alloc(unsigned long bytes, int nid, gfp_t gfp)
 	return level;
 }
 
-static __be64 *level_of(u64 entry)
-{
-	return __va(entry & ~PERM_MASK);
-}
-
 static unsigned int level_bits_of(const struct iommu_table *tbl)
 {
 	return ilog2(tbl->it_level_size);
@@ -162,57 +154,10 @@ static unsigned int index_at(const struct iommu_table *tbl,
 	       (tbl->it_level_size - 1);
 }
 
-/*
- * Read and written by one instruction, which swaps where it has to: the compiler
- * would do with ten for a volatile access.
- */
-static u64 read_tce(const __be64 *entry)
-{
-	u64 tce;
-
-	asm volatile(LDX_BE " %0,0,%1" : "=r" (tce) : "r" (entry), "m" (*entry));
-
-	return tce;
-}
-
-static void write_tce(__be64 *entry, u64 tce)
-{
-	asm volatile(STDX_BE " %1,0,%2" : "=m" (*entry) : "r" (tce), "r" (entry));
-}
-
-/*
- * The TCE of @index, counted from the window's first, and in @nr how many from
- * there on share its level. NULL if there is no such level; @nr says then how
- * many entries do not exist for the same reason.
- */
-static __always_inline __be64 *find_tce(const struct iommu_table *tbl,
-					unsigned long index, unsigned long *nr)
-{
-	unsigned long mask = tbl->it_level_size - 1;
-	__be64 *table = (__be64 *)tbl->it_base;
-	unsigned int bits = level_bits_of(tbl);
-	unsigned int shift;
-
-	for (shift = tbl->it_indirect_levels * bits; shift; shift -= bits) {
-		u64 entry = read_tce(&table[(index >> shift) & mask]);
-
-		if (!entry) {
-			*nr = (1UL << shift) - (index & ((1UL << shift) - 1));
-			return NULL;
-		}
-		table = level_of(entry);
-	}
-
-	index &= mask;
-	*nr = mask + 1 - index;
-
-	return table + index;
-}
-
 /* Have @new below @slot, unless another CPU was quicker; says what there is. */
 static __be64 install_level(__be64 *slot, __be64 *new)
 {
-	__be64 entry = cpu_to_be64(__pa(new) | PERM_MASK);
+	__be64 entry = cpu_to_be64(__pa(new) | PNV_TCE_PERM_MASK);
 	u64 old;
 
 	old = cmpxchg((__force u64 *)slot, 0, (__force u64)entry);
@@ -243,7 +188,7 @@ static int grow_levels(struct iommu_table *tbl, unsigned long index, gfp_t gfp)
 
 			entry = install_level(slot, new);
 		}
-		table = level_of(be64_to_cpu(entry));
+		table = pnv_tce_level_of(be64_to_cpu(entry));
 	}
 
 	return 0;
@@ -306,7 +251,7 @@ static void free_levels(struct iommu_table *tbl, __be64 *table,
 
 	for (i = 0; level && i < tbl->it_level_size; i++) {
 		if (table[i])
-			free_levels(tbl, level_of(be64_to_cpu(table[i])),
+			free_levels(tbl, pnv_tce_level_of(be64_to_cpu(table[i])),
 				    level - 1);
 	}
 
@@ -330,75 +275,24 @@ void pnv_tce_table_free(struct iommu_table *tbl)
 
 /* Entries */
 
-/*
- * A device that may write has to be able to read as well: PHBs and devices turn
- * some writes into reads, atomic operations for instance.
+/**
+ * pnv_tce_grow_gfp - have the levels of a range
+ * @tbl: the table
+ * @entry: first entry
+ * @nr: how many
+ * @gfp: how to allocate them
+ *
+ * Context: As @gfp says.
+ * Return: 0 or -ENOMEM.
  */
-static unsigned long tce_perm(unsigned long perm)
+int pnv_tce_grow_gfp(struct iommu_table *tbl, unsigned long entry,
+		     unsigned long nr, gfp_t gfp)
 {
-	return perm & TCE_PCI_WRITE ? PERM_MASK : perm;
-}
-
-/* Write runs of one entry, @nr of them or up to a longer one; how many? */
-static unsigned long set_singles(__be64 *entry, const struct tce_run *runs,
-				 unsigned long nr, unsigned long perm)
-{
-	unsigned long i;
-
-	for (i = 0; i < nr && runs[i].entries == 1; i++)
-		write_tce(entry + i, runs[i].hpa | perm);
-
-	return i;
-}
-
-static void set_steps(__be64 *entry, unsigned long nr, unsigned long tce,
-		      unsigned long step)
-{
-	for (; nr; nr--, tce += step)
-		write_tce(entry++, tce);
-}
-
-static noinline int set_runs(struct iommu_table *tbl, unsigned long index,
-			     const struct tce_run *runs,
-			     unsigned long nr_runs, unsigned long perm)
-{
-	unsigned long step = IOMMU_PAGE_SIZE(tbl), room = 0, done = 0, here, n;
-	__be64 *entry = NULL;
-
-	while (nr_runs) {
-		if (!room) {
-			entry = find_tce(tbl, index, &here);
-			if (!entry)
-				return -ENOENT;
-			room = here;
-		}
-
-		/* What fragmented memory consists of. */
-		n = set_singles(entry, runs, min(room, nr_runs), perm);
-		if (n) {
-			runs += n;
-			nr_runs -= n;
-		} else {
-			n = min(room, runs->entries - done);
-			set_steps(entry, n, (runs->hpa | perm) + done * step,
-				  step);
-			done += n;
-			if (done == runs->entries) {
-				done = 0;
-				runs++;
-				nr_runs--;
-			}
-		}
-		entry += n;
-		index += n;
-		room -= n;
-	}
-
-	return 0;
+	return grow_range(tbl, entry - tbl->it_offset, nr, gfp);
 }
 
 /**
- * pnv_tce_grow - have the levels of a range
+ * pnv_tce_grow - have the levels of a range, charged to the caller
  * @tbl: the table
  * @entry: first entry
  * @nr: how many
@@ -408,151 +302,7 @@ static noinline int set_runs(struct iommu_table *tbl, unsigned long index,
  */
 int pnv_tce_grow(struct iommu_table *tbl, unsigned long entry, unsigned long nr)
 {
-	return grow_range(tbl, entry - tbl->it_offset, nr, GFP_KERNEL_ACCOUNT);
-}
-
-/**
- * pnv_tce_is_grown - are the levels of a range there
- * @tbl: the table
- * @entry: first entry
- * @nr: how many
- *
- * Context: Any, real mode included.
- * Return: true if pnv_tce_set_runs() can't fail.
- */
-bool pnv_tce_is_grown(const struct iommu_table *tbl, unsigned long entry,
-		      unsigned long nr)
-{
-	unsigned long index = entry - tbl->it_offset, here;
-
-	while (find_tce(tbl, index, &here)) {
-		if (here >= nr)
-			return true;
-		index += here;
-		nr -= here;
-	}
-
-	return false;
-}
-
-/**
- * pnv_tce_set_runs - write entries of an owned table
- * @tbl: the table
- * @entry: first entry
- * @runs: runs of physical memory that the entries are to point to
- * @nr_runs: how many runs, not 0
- * @perm: TCE_PCI_READ, TCE_PCI_WRITE or both
- *
- * Nothing is invalidated.
- *
- * Context: Any, real mode included. The caller keeps others off the entries.
- * Return: 0; -ENOENT, with some entries written, if a level is missing.
- */
-int pnv_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
-		     const struct tce_run *runs, unsigned int nr_runs,
-		     unsigned long perm)
-{
-	unsigned long index = entry - tbl->it_offset, room;
-	__be64 *tce;
-
-	perm = tce_perm(perm);
-	if (nr_runs > 1 || runs->entries > 1)
-		return set_runs(tbl, index, runs, nr_runs, perm);
-
-	/* One entry is what most calls are for. */
-	tce = find_tce(tbl, index, &room);
-	if (!tce)
-		return -ENOENT;
-	write_tce(tce, runs->hpa | perm);
-
-	return 0;
-}
-
-/* As tce_perm() has it. */
-static void write_entry(__be64 *entry, unsigned long tce)
-{
-	write_tce(entry, tce | (tce & TCE_PCI_WRITE) >> 1);
-}
-
-static noinline int set_list(struct iommu_table *tbl, unsigned long entry,
-			     const u64 *tces, unsigned long nr)
-{
-	unsigned long index = entry - tbl->it_offset, here, i;
-
-	if (!pnv_tce_is_grown(tbl, entry, nr))
-		return -ENOMEM;
-
-	while (nr) {
-		__be64 *to = find_tce(tbl, index, &here);
-		unsigned long n = min(here, nr);
-
-		for (i = 0; i < n; i++)
-			write_entry(to + i, tces[i]);
-		tces += n;
-		index += n;
-		nr -= n;
-	}
-
-	return 0;
-}
-
-/**
- * pnv_tce_set_list - write entries of an owned table, each to where it pleases
- * @tbl: the table
- * @entry: first entry
- * @tces: for each, the physical address and permissions, 0 for none
- * @nr: how many
- *
- * Nothing is invalidated.
- *
- * Context: Any, real mode included. The caller keeps others off the entries.
- * Return: 0; -ENOMEM, with nothing written, if a level is missing.
- */
-int pnv_tce_set_list(struct iommu_table *tbl, unsigned long entry,
-		     const u64 *tces, unsigned long nr)
-{
-	unsigned long here;
-	__be64 *to;
-
-	if (nr > 1)
-		return set_list(tbl, entry, tces, nr);
-
-	to = find_tce(tbl, entry - tbl->it_offset, &here);
-	if (!to)
-		return -ENOMEM;
-
-	write_entry(to, *tces);
-
-	return 0;
-}
-
-/**
- * pnv_tce_clear_run - clear entries
- * @tbl: the table
- * @entry: first entry
- * @nr: how many; levels that do not exist are passed over
- *
- * Nothing is invalidated.
- *
- * Context: Any, real mode included. The caller keeps others off the entries.
- * Return: @nr: all are cleared.
- */
-unsigned long pnv_tce_clear_run(struct iommu_table *tbl, unsigned long entry,
-				unsigned long nr)
-{
-	unsigned long index = entry - tbl->it_offset, left = nr, here;
-
-	while (left) {
-		__be64 *tce = find_tce(tbl, index, &here);
-
-		here = min(here, left);
-		if (tce)
-			memset64((__force u64 *)tce, 0, here);
-		index += here;
-		left -= here;
-	}
-
-	return nr;
+	return pnv_tce_grow_gfp(tbl, entry, nr, GFP_KERNEL_ACCOUNT);
 }
 
 /**
@@ -572,16 +322,15 @@ int pnv_tce_set(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 		unsigned long hpa, unsigned long perm)
 {
 	const struct tce_run run = { .hpa = hpa, .entries = nr };
-	unsigned long index = entry - tbl->it_offset;
 	int ret;
 
 	if (tbl->it_indirect_levels) {
-		ret = grow_range(tbl, index, nr, GFP_ATOMIC);
+		ret = grow_range(tbl, entry - tbl->it_offset, nr, GFP_ATOMIC);
 		if (ret)
 			return ret;
 	}
 
-	return set_runs(tbl, index, &run, 1, tce_perm(perm));
+	return pnv_tce_set_runs(tbl, entry, &run, 1, perm);
 }
 
 /**
@@ -595,9 +344,9 @@ int pnv_tce_set(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 unsigned long pnv_tce_get(struct iommu_table *tbl, long entry)
 {
 	unsigned long nr;
-	__be64 *tce = find_tce(tbl, entry - tbl->it_offset, &nr);
+	const __be64 *tce = pnv_tce_find(tbl, entry - tbl->it_offset, &nr);
 
-	return tce ? read_tce(tce) : 0;
+	return tce ? be64_to_cpu(READ_ONCE(*tce)) : 0;
 }
 
 /* For those who look on */
@@ -614,14 +363,14 @@ unsigned long pnv_tce_get(struct iommu_table *tbl, long entry)
 unsigned long pnv_tce_next_used(struct iommu_table *tbl, unsigned long entry,
 				unsigned long nr)
 {
-	unsigned long here, i;
+	unsigned long in_level, i;
 
-	for (; nr; entry += here, nr -= here) {
-		const __be64 *tce = find_tce(tbl, entry - tbl->it_offset,
-					     &here);
+	for (; nr; entry += in_level, nr -= in_level) {
+		const __be64 *tce = pnv_tce_find(tbl, entry - tbl->it_offset,
+						 &in_level);
 
-		here = min(here, nr);
-		for (i = 0; tce && i < here; i++) {
+		in_level = min(in_level, nr);
+		for (i = 0; tce && i < in_level; i++) {
 			if (READ_ONCE(tce[i]))
 				return entry + i;
 		}
@@ -640,7 +389,7 @@ static unsigned long levels_allocated(const struct iommu_table *tbl,
 		u64 entry = be64_to_cpu(READ_ONCE(table[i]));
 
 		if (entry)
-			bytes += levels_allocated(tbl, level_of(entry),
+			bytes += levels_allocated(tbl, pnv_tce_level_of(entry),
 						  level - 1);
 	}
 	cond_resched();

@@ -5,7 +5,10 @@
 #ifndef _POWERNV_PCI_IODA_TCE_H
 #define _POWERNV_PCI_IODA_TCE_H
 
+#include <linux/mm.h>
 #include <linux/types.h>
+
+#include <asm/tce.h>
 
 struct iommu_table;
 struct iommu_table_group;
@@ -27,6 +30,19 @@ struct pnv_ioda_pe;
 /* Bus address bits below which a table has to stay. */
 #define PNV_TCE_MAX_ADDR_BITS		55
 
+#define PNV_TCE_PERM_MASK	((unsigned long)(TCE_PCI_READ | TCE_PCI_WRITE))
+
+/* From so many pages on, all cached TCEs of a PE are invalidated at once. */
+#define PNV_KILL_PE_PAGES		64
+
+/* Firmware takes the size of IOMMU pages that it invalidates as 32 bits. */
+#define PNV_KILL_MAX_SHIFT		31
+
+/* TCE Kill register of PHB3, and its commands. */
+#define PHB3_TCE_KILL			0x210
+#define PHB3_TCE_KILL_PE		PPC_BIT(1)
+#define PHB3_TCE_KILL_PAGE		PPC_BIT(2)
+
 /**
  * struct pnv_tce_geometry - the shape of a TCE table
  * @page_shift: size of an IOMMU page
@@ -41,6 +57,16 @@ struct pnv_tce_geometry {
 	unsigned int entries_shift;
 };
 
+/* The level that an entry above the lowest level points to. */
+static inline __be64 *pnv_tce_level_of(u64 entry)
+{
+	return __va(entry & ~PNV_TCE_PERM_MASK);
+}
+
+/* The PE of a group. */
+#define pnv_to_pe(group) \
+	container_of(group, struct pnv_ioda_pe, table_group)
+
 int pnv_tce_plan(struct pnv_tce_geometry *geo, unsigned int page_shift,
 		 u64 window_bytes, unsigned int levels);
 unsigned long pnv_tce_geometry_bytes(const struct pnv_tce_geometry *geo);
@@ -53,6 +79,10 @@ int pnv_tce_set(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 		unsigned long hpa, unsigned long perm);
 int pnv_tce_grow(struct iommu_table *tbl, unsigned long entry,
 		 unsigned long nr);
+int pnv_tce_grow_gfp(struct iommu_table *tbl, unsigned long entry,
+		     unsigned long nr, gfp_t gfp);
+const __be64 *pnv_tce_find(const struct iommu_table *tbl, unsigned long index,
+			   unsigned long *nr);
 bool pnv_tce_is_grown(const struct iommu_table *tbl, unsigned long entry,
 		      unsigned long nr);
 int pnv_tce_set_list(struct iommu_table *tbl, unsigned long entry,
@@ -60,8 +90,12 @@ int pnv_tce_set_list(struct iommu_table *tbl, unsigned long entry,
 int pnv_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
 		     const struct tce_run *runs, unsigned int nr_runs,
 		     unsigned long perm);
-unsigned long pnv_tce_clear_run(struct iommu_table *tbl, unsigned long entry,
-				unsigned long nr);
+unsigned long pnv_tce_clear_range(struct iommu_table *tbl, unsigned long entry,
+				  unsigned long nr);
+void pnv_phb3_tce_kill_rm(struct iommu_table *tbl, unsigned long entry,
+			  unsigned long nr);
+void pnv_opal_tce_kill_rm(struct iommu_table *tbl, unsigned long entry,
+			  unsigned long nr);
 unsigned long pnv_tce_next_used(struct iommu_table *tbl, unsigned long entry,
 				unsigned long nr);
 unsigned long pnv_tce_allocated(const struct iommu_table *tbl);
@@ -69,6 +103,8 @@ unsigned long pnv_tce_get(struct iommu_table *tbl, long entry);
 
 extern struct iommu_table_group_ops pnv_ioda2_group_ops;
 
+void pnv_ioda2_tce_kill(struct iommu_table *tbl, unsigned long entry,
+			unsigned long nr);
 int pnv_ioda2_map_window(struct pnv_ioda_pe *pe, int num,
 			 const struct iommu_table *tbl);
 int pnv_ioda2_map_bypass(struct pnv_ioda_pe *pe, u64 top);

@@ -9,7 +9,6 @@
 #include <linux/slab.h>
 
 #include <asm/iommu.h>
-#include <asm/mm_iommu.h>
 #include <asm/tce.h>
 
 #include "pci-ioda-tce.h"
@@ -118,7 +117,7 @@ static void table_keeps_runs_of_entries(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, 0, pnv_tce_get(tbl, first - 1));
 		KUNIT_EXPECT_EQ(test, 0, pnv_tce_get(tbl, entry));
 
-		pnv_tce_clear_run(tbl, first + 600, 300);
+		pnv_tce_clear_range(tbl, first + 600, 300);
 		KUNIT_EXPECT_NE(test, 0, pnv_tce_get(tbl, first + 599));
 		KUNIT_EXPECT_EQ(test, 0, pnv_tce_get(tbl, first + 600));
 		KUNIT_EXPECT_EQ(test, 0, pnv_tce_get(tbl, first + 899));
@@ -138,14 +137,14 @@ static void table_grows_only_when_asked(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -ENOENT,
 			pnv_tce_set_runs(tbl, last, &run, 1, TCE_PCI_READ));
 	/* Clearing all of it neither fails nor allocates. */
-	pnv_tce_clear_run(tbl, tbl->it_offset, tbl->it_size);
+	pnv_tce_clear_range(tbl, tbl->it_offset, tbl->it_size);
 	KUNIT_EXPECT_EQ(test, -ENOENT,
 			pnv_tce_set_runs(tbl, last, &run, 1, TCE_PCI_READ));
 
 	KUNIT_ASSERT_EQ(test, 0, pnv_tce_grow(tbl, last, 1));
 	KUNIT_EXPECT_EQ(test, 0,
 			pnv_tce_set_runs(tbl, last, &run, 1, TCE_PCI_WRITE));
-	/* Who may write may read. */
+	/* A device that may write may also read. */
 	KUNIT_EXPECT_EQ(test, run.hpa + TCE_PCI_READ + TCE_PCI_WRITE,
 			pnv_tce_get(tbl, last));
 

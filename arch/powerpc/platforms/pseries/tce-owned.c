@@ -5,11 +5,18 @@
  * There are no levels to make and no cache to invalidate: what a hypercall has
  * changed is changed. Calls are made with a chunk of 1024 entries locked, and
  * preemption off; none of them waits in the hypervisor (PAPR 14.5.4.2). Others
- * may spin for the chunk meanwhile, so there are few: a hypercall writes or
- * clears up to 512 entries, so two do for a chunk that is mapped to a run of
- * memory or cleared, and one for each 64 entries that are mapped, by ioctl, each
- * to where it pleases: 16. A hypervisor without H_PUT_TCE_INDIRECT and
- * H_STUFF_TCE, which are optional, takes one an entry.
+ * may spin for the chunk meanwhile, so there are few. A hypercall writes or
+ * clears up to 512 entries; thus it takes
+ *
+ *   2	to map all entries of a chunk, wherever each of them points to
+ *   2	to unmap them
+ *   4	to map them, if the hypervisor refuses: all are cleared then
+ *
+ * To find out which entry cannot be cleared takes 10 more, once: no hypervisor
+ * is known to refuse that, and the entry's memory is lost.
+ *
+ * H_PUT_TCE_INDIRECT and H_STUFF_TCE are optional. PowerVM and KVM have them; a
+ * hypervisor without takes one hypercall an entry.
  */
 
 #include <linux/minmax.h>
@@ -22,7 +29,6 @@
 #include <asm/firmware.h>
 #include <asm/hvcall.h>
 #include <asm/iommu.h>
-#include <asm/mm_iommu.h>
 #include <asm/plpar_wrappers.h>
 #include <asm/tce.h>
 
@@ -35,8 +41,8 @@
 #define MAX_LIST_ENTRIES	(SZ_4K / sizeof(__be64))
 
 /*
- * Each CPU's list for H_PUT_TCE_INDIRECT, in the linear map; used with preemption
- * off. NULL until there is an owned table, or without memory.
+ * Each CPU's list for H_PUT_TCE_INDIRECT, in the linear map; used with
+ * preemption off. NULL until there is an owned table, or without memory.
  */
 static DEFINE_PER_CPU(__be64 *, tce_list);
 
@@ -92,7 +98,7 @@ static void writer_begin(struct tce_writer *w, const struct iommu_table *tbl,
 	w->nr = 0;
 }
 
-static int put_one(const struct tce_writer *w, u64 tce)
+static int write_one(const struct tce_writer *w, u64 tce)
 {
 	return plpar_tce_put(w->tbl->it_index,
 			     w->entry << w->tbl->it_page_shift, tce) ? -EIO : 0;
@@ -106,7 +112,7 @@ static int writer_flush(struct tce_writer *w)
 		return 0;
 
 	if (w->nr == 1)
-		rc = put_one(w, be64_to_cpu(w->list[0]));
+		rc = write_one(w, be64_to_cpu(w->list[0]));
 	else
 		rc = plpar_tce_put_indirect(w->tbl->it_index,
 					    w->entry << w->tbl->it_page_shift,
@@ -122,7 +128,7 @@ static int writer_add(struct tce_writer *w, u64 tce)
 	int ret;
 
 	if (!w->list) {
-		ret = put_one(w, tce);
+		ret = write_one(w, tce);
 		w->entry++;
 		return ret;
 	}
@@ -132,7 +138,7 @@ static int writer_add(struct tce_writer *w, u64 tce)
 	return w->nr == MAX_LIST_ENTRIES ? writer_flush(w) : 0;
 }
 
-/* What is left in the list is written, unless there was an error before. */
+/* Writes the rest of the list, unless there was an error before. */
 static int writer_end(struct tce_writer *w, int ret)
 {
 	if (!ret)
@@ -177,7 +183,7 @@ int pseries_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
 }
 
 /**
- * pseries_tce_set_list - write entries of an owned table, each to where it pleases
+ * pseries_tce_set_list - write entries of an owned table from a list
  * @tbl: the table
  * @entry: first entry
  * @tces: for each, the physical address and permissions, 0 for none
@@ -201,26 +207,63 @@ int pseries_tce_set_list(struct iommu_table *tbl, unsigned long entry,
 	return writer_end(&w, ret);
 }
 
-/* Clear entries one by one; returns how many, up to the first that is refused. */
-static unsigned long clear_singly(struct iommu_table *tbl, unsigned long entry,
-				  unsigned long nr)
+static bool clear_all(const struct iommu_table *tbl, unsigned long entry,
+		      unsigned long nr)
 {
-	unsigned long i;
+	unsigned long ioba = entry << tbl->it_page_shift;
 
-	for (i = 0; i < nr; i++) {
-		if (plpar_tce_put(tbl->it_index,
-				  (entry + i) << tbl->it_page_shift, 0)) {
-			pr_err_ratelimited("%s: LIOBN %lx entry %lx\n",
-					   __func__, tbl->it_index, entry + i);
-			break;
-		}
+	if (nr == 1)
+		return !plpar_tce_put(tbl->it_index, ioba, 0);
+
+	return !plpar_tce_stuff(tbl->it_index, ioba, 0, nr);
+}
+
+/*
+ * Clear entries that the hypervisor refused to clear at once, half by half, up
+ * to the first that it refuses. Returns how many were cleared.
+ */
+static unsigned long clear_halves(const struct iommu_table *tbl,
+				  unsigned long entry, unsigned long nr)
+{
+	unsigned long done = 0, n;
+
+	/* Of @nr entries from @done on one is refused. */
+	for (; nr > 1; nr -= n) {
+		n = nr / 2;
+		if (clear_all(tbl, entry + done, n))
+			done += n;
+		else
+			n = nr - n;
 	}
 
-	return i;
+	return done + clear_all(tbl, entry + done, nr);
+}
+
+/* The same without H_STUFF_TCE, one by one. */
+static unsigned long clear_singly(const struct iommu_table *tbl,
+				  unsigned long entry, unsigned long nr)
+{
+	unsigned long done = 0;
+
+	while (done < nr && clear_all(tbl, entry + done, 1))
+		done++;
+
+	return done;
+}
+
+static unsigned long clear_some(const struct iommu_table *tbl,
+				unsigned long entry, unsigned long nr)
+{
+	if (!firmware_has_feature(FW_FEATURE_STUFF_TCE))
+		return clear_singly(tbl, entry, nr);
+	if (clear_all(tbl, entry, nr))
+		return nr;
+
+	return nr > 1 ? clear_halves(tbl, entry, nr) : 0;
 }
 
 /**
- * pseries_tce_clear_run - clear entries
+ * pseries_tce_clear_range - clear entries
  * @tbl: the table
  * @entry: first entry
  * @nr: how many
@@ -229,22 +272,21 @@ static unsigned long clear_singly(struct iommu_table *tbl, unsigned long entry,
  * Return: how many were cleared: all, or up to the first that the hypervisor
  *	   refused to clear.
  */
-unsigned long pseries_tce_clear_run(struct iommu_table *tbl, unsigned long entry,
-				    unsigned long nr)
+unsigned long pseries_tce_clear_range(struct iommu_table *tbl,
+				      unsigned long entry, unsigned long nr)
 {
-	unsigned long done, n, cleared;
+	unsigned long done = 0, n, cleared;
 
-	for (done = 0; done < nr; done += n) {
+	while (done < nr) {
 		n = min(nr - done, MAX_STUFF_ENTRIES);
-		if (!plpar_tce_stuff(tbl->it_index,
-				     (entry + done) << tbl->it_page_shift, 0,
-				     n))
-			continue;
-		/* H_STUFF_TCE is optional. */
-		cleared = clear_singly(tbl, entry + done, n);
-		if (cleared < n)
-			return done + cleared;
+		cleared = clear_some(tbl, entry + done, n);
+		done += cleared;
+		if (cleared < n) {
+			pr_err_ratelimited("LIOBN %lx: entry %lx stays\n",
+					   tbl->it_index, entry + done);
+			break;
+		}
 	}
 
-	return nr;
+	return done;
 }

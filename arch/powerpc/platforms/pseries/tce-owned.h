@@ -14,7 +14,7 @@ int pseries_tce_set_list(struct iommu_table *tbl, unsigned long entry,
 int pseries_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
 			 const struct tce_run *runs, unsigned int nr_runs,
 			 unsigned long perm);
-unsigned long pseries_tce_clear_run(struct iommu_table *tbl, unsigned long entry,
-				    unsigned long nr);
+unsigned long pseries_tce_clear_range(struct iommu_table *tbl,
+				      unsigned long entry, unsigned long nr);
 
 #endif /* _PSERIES_TCE_OWNED_H */

@@ -2,12 +2,11 @@
 #ifndef _FUZZ_ASM_CPUTABLE_H
 #define _FUZZ_ASM_CPUTABLE_H
 
-#include <linux/types.h>
+enum { CPU_FTR_ARCH_207S = 1, CPU_FTR_ARCH_300 = 2 };
 
-/* POWER9, which has no hypercalls in real mode; chosen anew in each run. */
-extern bool fuzz_arch_300;
+/* Chosen anew in each run. */
+extern unsigned int fuzz_cpu_features;
 
-#define CPU_FTR_ARCH_300	1
-#define cpu_has_feature(feature)	fuzz_arch_300
+#define cpu_has_feature(feature)	(fuzz_cpu_features & (feature))
 
 #endif /* _FUZZ_ASM_CPUTABLE_H */

@@ -5,12 +5,19 @@
 #include <linux/atomic.h>
 #include <linux/mm.h>
 
+#include <asm/cputable.h>
+
 /* The platform's own header is about machines. */
 #define __POWERNV_PCI_H
 
 #define NUMA_NO_NODE		(-1)
 
 #define IOMMU_PAGE_SIZE(tbl)	(1UL << (tbl)->it_page_shift)
+
+struct tce_run {
+	unsigned long hpa;
+	unsigned long entries;
+};
 
 struct iommu_table {
 	unsigned long it_base;
@@ -46,11 +53,5 @@ struct pnv_phb {
 #define of_property_for_each_u32(dn, name, u)				\
 	for (int __i = 0; (dn)->sizes && __i < (dn)->sizes->length / 4 &&	\
 	     ((u) = (dn)->sizes->cells[__i], true); __i++)
-
-enum { CPU_FTR_ARCH_207S = 1, CPU_FTR_ARCH_300 = 2 };
-
-extern unsigned int fuzz_cpu_features;
-
-#define cpu_has_feature(feature)	(fuzz_cpu_features & (feature))
 
 #endif /* _FUZZ_ASM_IOMMU_H */

@@ -54,6 +54,30 @@ void mmap_read_unlock(struct mm_struct *mm);
 int mmap_write_lock_killable(struct mm_struct *mm);
 void mmap_write_unlock(struct mm_struct *mm);
 struct vm_area_struct *find_vma(struct mm_struct *mm, unsigned long addr);
+
+struct vma_iterator {
+	struct mm_struct *mm;
+	unsigned long addr;
+};
+
+#define VMA_ITERATOR(name, of_mm, from) \
+	struct vma_iterator name = { .mm = of_mm, .addr = from }
+
+static inline struct vm_area_struct *next_vma(struct vma_iterator *vmi,
+					      unsigned long end)
+{
+	struct vm_area_struct *vma = find_vma(vmi->mm, vmi->addr);
+
+	if (!vma || vma->vm_start >= end)
+		return NULL;
+	vmi->addr = vma->vm_end;
+
+	return vma;
+}
+
+#define for_each_vma_range(vmi, vma, end) \
+	for (; (vma = next_vma(&(vmi), end)); )
+
 int account_locked_vm(struct mm_struct *mm, unsigned long pages, bool inc);
 int __account_locked_vm(struct mm_struct *mm, unsigned long pages, bool inc,
 			void *task, bool bypass_rlim);

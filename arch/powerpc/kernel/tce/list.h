@@ -5,16 +5,18 @@
  * Hypercalls know guest addresses and what userspace addresses these have. All
  * else is done here:
  *
- *   waiting for nothing, in real mode too    where that does not go
+ *   waiting for nothing, in real mode too   where that does not go
  *   tce_map_one_now()
- *   tce_list_read()   counts, translates     tce_list_count()  counts, allocates
- *   tce_list_put_now()                       tce_list_put()    cannot fail
- *   tce_unmap_now()                          tce_unmap_stashed()
+ *   tce_list_read()  counts, translates     tce_list_count()  counts, allocates
+ *   tce_list_write_now()                    tce_list_write()  cannot fail
+ *   tce_unmap_now()                         tce_unmap_stashed()
  *
  * A caller with several tables counts for all of them before it writes to one.
+ *
+ * Outside of this folder only KVM calls these, so they are not in asm/.
  */
-#ifndef _ASM_POWERPC_TCE_LIST_H
-#define _ASM_POWERPC_TCE_LIST_H
+#ifndef _POWERPC_TCE_LIST_H
+#define _POWERPC_TCE_LIST_H
 
 #include <linux/minmax.h>
 #include <linux/mm.h>
@@ -36,10 +38,10 @@
  * @nr: how many
  * @shift: log2 of how many of them an element of @page stands for
  * @nr_mapped: how many of them are to be mapped; counting finds out
- * @page: for each, or each 2^@shift of them, the userspace address, aligned to as
- *	  much memory as they map, and permission bits; 0 to unmap it
- * @ua: the same for each entry. Without @shift it may be @page; otherwise it has
- *	room for TCE_LIST_MAX
+ * @page: for each, or each 2^@shift of them, the userspace address, aligned to
+ *	  as much memory as they map, and permission bits; 0 to unmap it
+ * @ua: the same for each entry. Without @shift it may be @page; otherwise it
+ *	has room for TCE_LIST_MAX
  * @tce: room for what goes to the table, TCE_LIST_MAX
  */
 struct tce_list {
@@ -98,7 +100,7 @@ typedef bool (*tce_find_memory_t)(const void *guest, struct tce_memory *memory,
 				  u64 tce);
 
 bool tce_walk_find(struct tce_walk *w, unsigned long i, unsigned long ua,
-		   struct mm_iommu_run *run);
+		   struct mm_iommu_extent *extent);
 bool tce_walk_end(struct tce_walk *w, unsigned long i);
 bool tce_list_translate(struct tce_list *list, bool count);
 struct tce_list tce_list_piece(const struct tce_list *list, unsigned long i,
@@ -106,7 +108,7 @@ struct tce_list tce_list_piece(const struct tce_list *list, unsigned long i,
 
 int tce_list_count_now(struct tce_list *list);
 void tce_list_uncount_now(const struct tce_list *list);
-int tce_list_put_now(const struct tce_list *list, bool real_mode);
+int tce_list_write_now(const struct tce_list *list, bool real_mode);
 int tce_map_one_now(struct iommu_table *tbl, unsigned long entry, u64 ua,
 		    bool real_mode);
 int tce_unmap_now(struct iommu_table *tbl, unsigned long entry,
@@ -114,7 +116,7 @@ int tce_unmap_now(struct iommu_table *tbl, unsigned long entry,
 
 int tce_list_count(const struct tce_list *list, struct tce_stash *stash);
 void tce_list_uncount(const struct tce_list *list);
-int tce_list_put(const struct tce_list *list, struct tce_stash *stash);
+int tce_list_write(const struct tce_list *list, struct tce_stash *stash);
 int tce_unmap_stashed(struct iommu_table *tbl, unsigned long entry,
 		      unsigned long nr, struct tce_stash *stash);
 
@@ -170,7 +172,7 @@ static __always_inline void tce_walk_begin(struct tce_walk *w,
 }
 
 /**
- * struct tce_guest_run - guest memory of one region in one slot
+ * struct tce_guest_extent - guest memory of one slot in one extent of a region
  * @gpa: its guest address
  * @bytes: of what pages can begin at, and permission bits
  * @page: word of each page, see mm_iommu_word_hpa(); NULL if the pages are
@@ -178,7 +180,7 @@ static __always_inline void tce_walk_begin(struct tce_walk *w,
  * @ua: what makes a userspace address of a guest address
  * @hpa: without @page, what makes a TCE of a list's entry
  */
-struct tce_guest_run {
+struct tce_guest_extent {
 	unsigned long gpa;
 	unsigned long bytes;
 	const u64 *page;
@@ -186,24 +188,43 @@ struct tce_guest_run {
 	unsigned long hpa;
 };
 
-/* The part of a region's run that the guest sees as @memory. */
-static __always_inline void tce_clip_run(const struct tce_memory *memory,
-					 const struct mm_iommu_run *at,
-					 struct tce_guest_run *run)
+/* The part of a region's extent that the guest sees as @memory. */
+static __always_inline void tce_clip_extent(const struct tce_memory *memory,
+					    const struct mm_iommu_extent *from,
+					    struct tce_guest_extent *to)
 {
 	unsigned long first, end;
 
-	/* By userspace addresses: the run may begin below guest address 0. */
-	first = max(memory->gpa + memory->delta, at->ua);
+	/* By userspace addresses: it may begin below guest address 0. */
+	first = max(memory->gpa + memory->delta, from->ua);
 	end = min(memory->gpa + memory->delta + memory->bytes,
-		  at->ua + at->bytes);
-	run->gpa = first - memory->delta;
-	run->bytes = end - first;
-	run->page = at->page;
-	if (run->page)
-		run->page += (first - at->ua) >> PAGE_SHIFT;
-	run->ua = memory->delta;
-	run->hpa = memory->delta + at->hpa - at->ua;
+		  from->ua + from->bytes);
+	to->gpa = first - memory->delta;
+	to->bytes = end - first;
+	to->page = from->page;
+	if (to->page)
+		to->page += (first - from->ua) >> PAGE_SHIFT;
+	to->ua = memory->delta;
+	to->hpa = memory->delta + from->hpa - from->ua;
+}
+
+/* Find the memory of entry @i of a list, and its slot, if that is another. */
+static __always_inline bool
+tce_find_guest_extent(struct tce_walk *walk, unsigned long i, u64 tce,
+		      tce_find_memory_t find, const void *guest,
+		      struct tce_memory *memory,
+		      struct mm_iommu_extent *extent)
+{
+	struct mm_iommu_extent found;
+
+	if (tce - memory->gpa >= memory->bytes && !find(guest, memory, tce))
+		return false;
+	if (!tce_walk_find(walk, i, tce + memory->delta, &found))
+		return false;
+	/* A copy can be in registers. */
+	*extent = found;
+
+	return true;
 }
 
 /**
@@ -229,9 +250,9 @@ static __always_inline bool tce_list_read(struct tce_list *list,
 	const unsigned long perm = TCE_PCI_READ | TCE_PCI_WRITE;
 	unsigned long nr = list->nr, all_bits = 0, bits = 0, i;
 	u64 *ua = list->ua, *hw_tce = list->tce;
+	struct mm_iommu_extent from = { 0 };
+	struct tce_guest_extent to = { 0 };
 	struct tce_memory memory = { 0 };
-	struct tce_guest_run run = { 0 };
-	struct mm_iommu_run at = { 0 };
 	struct tce_walk walk;
 
 	tce_walk_begin(&walk, list, true);
@@ -245,33 +266,27 @@ static __always_inline bool tce_list_read(struct tce_list *list,
 			walk.nr_unmapped++;
 			continue;
 		}
-		if (tce - run.gpa >= run.bytes) {
+		if (tce - to.gpa >= to.bytes) {
 			/* Often the memory is in one of the next few runs. */
 			if (tce - memory.gpa >= memory.bytes ||
-			    !mm_iommu_run_ahead(walk.region, tce + memory.delta,
-						&at)) {
-				struct mm_iommu_run found;
-
+			    !mm_iommu_extent_ahead(walk.region,
+						   tce + memory.delta, &from)) {
 				walk.perm |= bits;
 				all_bits |= bits;
 				bits = 0;
-				if (tce - memory.gpa >= memory.bytes &&
-				    !find(guest, &memory, tce))
+				if (!tce_find_guest_extent(&walk, i, tce, find,
+							   guest, &memory,
+							   &from))
 					break;
-				if (!tce_walk_find(&walk, i,
-						   tce + memory.delta, &found))
-					break;
-				/* A copy can be in registers. */
-				at = found;
 			}
-			tce_clip_run(&memory, &at, &run);
+			tce_clip_extent(&memory, &from, &to);
 		}
 		bits |= tce;
-		ua[i] = tce + run.ua;
-		hw_tce[i] = run.page ?
-			    mm_iommu_word_hpa(run.page[(tce - run.gpa) >>
-						       PAGE_SHIFT], tce) :
-			    tce + run.hpa;
+		ua[i] = tce + to.ua;
+		hw_tce[i] = to.page ?
+			    mm_iommu_word_hpa(to.page[(tce - to.gpa) >>
+						      PAGE_SHIFT], tce) :
+			    tce + to.hpa;
 	}
 	walk.perm |= bits;
 	all_bits |= bits;
@@ -286,4 +301,4 @@ static __always_inline bool tce_list_read(struct tce_list *list,
 	return false;
 }
 
-#endif /* _ASM_POWERPC_TCE_LIST_H */
+#endif /* _POWERPC_TCE_LIST_H */

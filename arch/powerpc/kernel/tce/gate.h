@@ -2,19 +2,20 @@
 /*
  * Checking owned tables while they are in use: the gate.
  *
- * Whatever changes an entry, or holds a count that no entry has yet or any more,
- * is inside the gate from before the first to after the last of it: ioctls in
- * tce_map(), tce_unmap() and tce_owner_close(), hypercalls all the time. The
- * checker closes the gate, waits until nobody is inside, looks, and opens it.
+ * Whatever changes an entry, or holds a count that no entry has yet or any
+ * more, is inside the gate from before the first to after the last of it:
+ * ioctls in tce_map(), tce_unmap() and tce_owner_close(), hypercalls all the
+ * time. The checker closes the gate, waits until nobody is inside, looks, and
+ * opens it.
  *
- * It is the outermost of all that operations on entries wait for, but for the
+ * It is the outermost of all that operations on entries wait for, except the
  * locks of containers, and nobody enters twice: so whoever is inside gets out.
  * Real mode tries, and hands over if the gate is closed.
  *
  * Without CONFIG_SPAPR_TCE_CHECK there is nothing of it.
  */
-#ifndef _ASM_POWERPC_TCE_CHECK_H
-#define _ASM_POWERPC_TCE_CHECK_H
+#ifndef _POWERPC_TCE_GATE_H
+#define _POWERPC_TCE_GATE_H
 
 #include <linux/atomic.h>
 #include <linux/cleanup.h>
@@ -63,4 +64,4 @@ static inline void tce_check_try_leave(void) { }
 /* guard(tce_check)(): inside until the block ends. */
 DEFINE_LOCK_GUARD_0(tce_check, tce_check_enter(), tce_check_leave())
 
-#endif /* _ASM_POWERPC_TCE_CHECK_H */
+#endif /* _POWERPC_TCE_GATE_H */

@@ -1,0 +1,3 @@
+// Its callers count now.
+@@ @@
+- void kvmppc_clear_tce(...) { ... }
