@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mman.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -184,4 +186,40 @@ char *store_in_runs(const struct store *s, unsigned long run,
 	free(some);
 	free(all);
 	return ua;
+}
+
+static int have_huge_page(unsigned int shift)
+{
+	char path[100];
+	FILE *f;
+
+	snprintf(path, sizeof(path),
+		 "/sys/kernel/mm/hugepages/hugepages-%lukB/nr_overcommit_hugepages",
+		 1UL << (shift - 10));
+	f = fopen(path, "w");
+	if (!f)
+		return -1;
+	fprintf(f, "16\n");
+	return fclose(f);
+}
+
+static char *map_huge(void *at, unsigned int shift)
+{
+	char *ua = mmap(at, 1UL << shift, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
+			(shift << MAP_HUGE_SHIFT) | (at ? MAP_FIXED : 0), -1,
+			0);
+
+	return ua == MAP_FAILED ? NULL : ua;
+}
+
+char *huge_page(unsigned int shift, size_t behind)
+{
+	if (have_huge_page(shift))
+		return NULL;
+	if (!behind)
+		return map_huge(NULL, shift);
+	/* The hash MMU has pages of one size in an area of addresses. */
+	return map_huge(buf_alloc((1UL << shift) + behind, 1UL << shift),
+			shift);
 }

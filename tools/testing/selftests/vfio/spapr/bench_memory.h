@@ -6,6 +6,7 @@
 #define BENCH_MEMORY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* A file of memory; it can be mapped in any order, and more than once. */
@@ -21,7 +22,7 @@ struct store {
  */
 void store_new(struct store *s, int c, unsigned long pages);
 
-/* What follows maps, and touches, pages of a store. */
+/* These map, and touch, pages of a store. */
 
 /* @n pages, each of which is where the one before it ends. */
 char *store_contiguous(const struct store *s, unsigned long n);
@@ -32,6 +33,12 @@ char *store_in_runs(const struct store *s, unsigned long run,
 		    unsigned long times, unsigned long *pages);
 /* The whole store @times over, one after another, as one range. */
 char *store_repeated(const struct store *s, unsigned long times);
+
+/*
+ * A huge page of 1 << @shift bytes at an address aligned to it, with addresses
+ * for @behind more bytes behind it; NULL if the machine has none.
+ */
+char *huge_page(unsigned int shift, size_t behind);
 
 bool is_contiguous(const void *ua, unsigned long n);
 

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* See bench_util.h. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +36,37 @@ static double timebase_hz(void)
 		bench_fail("timebase in /proc/cpuinfo", -2);
 	fclose(f);
 	return hz;
+}
+
+struct on_cpu {
+	unsigned int cpu;
+	void (*fn)(unsigned int cpu, void *arg);
+	void *arg;
+};
+
+static void *run_on_cpu(void *arg)
+{
+	const struct on_cpu *on = arg;
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(on->cpu, &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus))
+		bench_fail("sched_setaffinity", -errno);
+	on->fn(on->cpu, on->arg);
+	return NULL;
+}
+
+void bench_on_two_cpus(void (*fn)(unsigned int cpu, void *arg), void *arg)
+{
+	struct on_cpu on = { .fn = fn, .arg = arg };
+	pthread_t thread;
+
+	for (; on.cpu < 2; on.cpu++) {
+		if (pthread_create(&thread, NULL, run_on_cpu, &on))
+			bench_fail("thread", -errno);
+		pthread_join(thread, NULL);
+	}
 }
 
 void bench_init(void)

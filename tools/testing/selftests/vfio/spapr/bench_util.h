@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the benchmarks share. Time is read from the timebase; on a machine that
+ * Shared by the benchmarks. Time is read from the timebase; on a machine that
  * counts instructions (QEMU's -icount shift=0,sleep=off) a nanosecond is one
  * instruction, and the counts repeat exactly.
  *
@@ -52,6 +52,24 @@ void runs_print(struct runs *runs, const char *unit, double per,
 		const char *row, ...) __attribute__((format(printf, 4, 5)));
 void bench_print(const char *unit, double value, const char *row, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/*
+ * For a log of the stores of operation @n, from 1 to 31, or of none any more, 0:
+ * a no-op that tools/testing/powernv/shared_lines.c knows.
+ */
+#define MARK(n) \
+	({ asm volatile("xoris %0,%0,0" : : "i" (n) : "memory"); })
+
+/*
+ * How far apart the entries are that two CPUs change: their chunks' words, and
+ * the locks of the guest's table, are in lines of their own.
+ */
+#define LINES_APART	((2UL << 30) + (32UL << 20))
+/* So many that there is no tick in one of them. */
+#define LINES_CALLS	32U
+
+/* Has threads on CPU 0, and then on CPU 1, call a function with that number. */
+void bench_on_two_cpus(void (*fn)(unsigned int cpu, void *arg), void *arg);
 
 void bench_fail(const char *what, int ret) __attribute__((noreturn));
 /* Ends the program unless a call has returned 0. */

@@ -20,7 +20,7 @@
 #define FAIL_NTH_FILE	"/proc/thread-self/fail-nth"
 #define FAULT_DIR	"/sys/kernel/debug/"
 
-/* What is done, each of these to the same @arg. */
+/* Steps, each done to the same @arg. */
 struct op {
 	/* Makes the state that it begins from; undone by cleanup(). */
 	void (*prepare)(struct __test_metadata *_metadata, void *arg);
@@ -33,7 +33,7 @@ struct op {
 	/* After a success: back to the state before; 0. */
 	long (*undo)(void *arg);
 	void (*cleanup)(struct __test_metadata *_metadata, void *arg);
-	/* What it may fail with; none: it must not fail at all. */
+	/* The errors that it may have; none: it must not fail at all. */
 	long errors[4];
 	/* So many allocations can fail at least, or the test is no test. */
 	unsigned int least;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the TCE hypercalls cost, from guest side to guest side. Not a test. See
+ * The cost of TCE hypercalls, from guest side to guest side. Not a test. See
  * bench_util.h for what it prints. With the argument "profile" it does a few
- * calls, for a log of each instruction.
+ * calls, for a log of each instruction, and with "lines" for one of each store.
  *
  * A guest does many hypercalls in one KVM_RUN; of the time for that, the time
  * for none is subtracted. A hypercall's figure includes the dozen instructions
@@ -31,10 +31,14 @@
 #define CALLS		512U
 #define REPEAT		7
 #define PROFILE_CALLS	6U
+/* A guest of huge pages. */
+#define LIOBN_LARGE	0x80000003UL
+#define LARGE_GPA	0x40000000UL
 
 struct guest {
 	struct vm vm;
 	struct vcpu cpu;
+	struct vcpu other;	/* for "lines" */
 	struct edu edu;
 	int c;
 	uint64_t start;
@@ -43,6 +47,8 @@ struct guest {
 
 static void open_container(struct guest *g)
 {
+	struct vfio_iommu_spapr_tce_info info;
+
 	if (!edu_find(&g->edu, 1))
 		bench_fail("an edu device bound to vfio-pci", -ENODEV);
 	g->c = container_open();
@@ -52,13 +58,16 @@ static void open_container(struct guest *g)
 	must("set the IOMMU", container_set_iommu(g->c,
 						  VFIO_SPAPR_TCE_v2_IOMMU));
 	must("register", spapr_register(g->c, g->vm.low, GUEST_LOW_SIZE));
-	must("create", spapr_create(g->c, SHIFT, WINDOW, 2, &g->start));
+	must("info", spapr_info(g->c, &info));
+	/* a hypervisor's tables have one level */
+	must("create", spapr_create(g->c, SHIFT, WINDOW,
+				    info.ddw.levels > 1 ? 2 : 1, &g->start));
 }
 
-static int liobn(struct guest *g, uint64_t nr)
+static int liobn(struct guest *g, uint64_t nr, unsigned int shift)
 {
-	int fd = vm_liobn(&g->vm, nr, SHIFT, g->start >> SHIFT,
-			  WINDOW >> SHIFT);
+	int fd = vm_liobn(&g->vm, nr, shift, g->start >> shift,
+			  WINDOW >> shift);
 
 	if (fd < 0)
 		bench_fail("LIOBN", fd);
@@ -114,8 +123,9 @@ static void guest_open(struct guest *g)
 	open_container(g);
 	add_memories(g);
 	must("add to KVM", vm_group_add(&g->vm, g->edu.group_fd));
-	must("attach", vm_attach(&g->vm, g->edu.group_fd, liobn(g, LIOBN)));
-	liobn(g, LIOBN_BARE);
+	must("attach", vm_attach(&g->vm, g->edu.group_fd,
+				 liobn(g, LIOBN, SHIFT)));
+	liobn(g, LIOBN_BARE, SHIFT);
 	for (i = 0; i < REPEAT; i++)
 		runs_add(&empty, run(g, 0));
 	g->empty = runs_min(&empty);
@@ -131,6 +141,21 @@ static uint64_t tce(uint64_t gpa, unsigned long page)
 static unsigned long scattered(unsigned long i)
 {
 	return i * 5 % DATA_PAGES;
+}
+
+/* The same hypercall @CALLS times. */
+static void measure_call(struct guest *g, const char *row, uint64_t hcall,
+			 uint64_t arg0, uint64_t arg1)
+{
+	struct runs runs = { 0 };
+	unsigned int i, rep;
+
+	for (rep = 0; rep < REPEAT; rep++) {
+		for (i = 0; i < CALLS; i++)
+			hcall_set(&g->cpu, i, hcall, arg0, arg1, 0, 0);
+		runs_add(&runs, run(g, CALLS));
+	}
+	runs_print(&runs, "insn", CALLS, "%s", row);
 }
 
 static void measure_put(struct guest *g, const char *row, uint64_t nr)
@@ -150,6 +175,51 @@ static void measure_put(struct guest *g, const char *row, uint64_t nr)
 	}
 	runs_print(&put, "insn", CALLS, "%s", row);
 	runs_print(&clear, "insn", CALLS, "%s_clear", row);
+}
+
+/* The window gets IOMMU pages of 1 << @shift, and the guest memory of these. */
+static unsigned int open_large(struct guest *g, unsigned int shift)
+{
+	struct vfio_iommu_spapr_tce_info info;
+	char *ua;
+
+	must("info", spapr_info(g->c, &info));
+	if (!(info.ddw.pgsizes >> shift & 1))
+		return 0;
+	ua = buf_alloc_huge(SZ_1G, shift);
+	if (!ua)
+		return 0;
+	must("register", spapr_register(g->c, ua, SZ_1G));
+	must("guest memory", vm_memory(&g->vm, 4, LARGE_GPA, ua, SZ_1G));
+	must("remove", spapr_remove(g->c, g->start));
+	must("create", spapr_create(g->c, shift, WINDOW,
+				    info.ddw.levels < 2 ? 1 : 2, &g->start));
+	must("attach", vm_attach(&g->vm, g->edu.group_fd,
+				 liobn(g, LIOBN_LARGE, shift)));
+	return SZ_1G >> shift < CALLS ? SZ_1G >> shift : CALLS;
+}
+
+static void measure_large(struct guest *g, const char *row, unsigned int shift)
+{
+	unsigned int i, rep, n = open_large(g, shift);
+	struct runs put = { 0 }, clear = { 0 };
+
+	for (rep = 0; n && rep < REPEAT; rep++) {
+		for (i = 0; i < n; i++)
+			hcall_set(&g->cpu, i, H_PUT_TCE, LIOBN_LARGE,
+				  g->start + ((uint64_t)i << shift),
+				  (LARGE_GPA + ((uint64_t)i << shift)) | TCE_RW,
+				  0);
+		runs_add(&put, run(g, n));
+		for (i = 0; i < n; i++)
+			hcall_set(&g->cpu, i, H_PUT_TCE, LIOBN_LARGE,
+				  g->start + ((uint64_t)i << shift), 0, 0);
+		runs_add(&clear, run(g, n));
+	}
+	if (!n)
+		return;
+	runs_print(&put, "insn", n, "%s", row);
+	runs_print(&clear, "insn", n, "%s_clear", row);
 }
 
 /* Lists of @n entries, @calls times in a row, and clearing what they put. */
@@ -178,8 +248,8 @@ static void measure_list(struct guest *g, const char *suffix, uint64_t gpa,
 
 /*
  * For a log of each instruction: entries that are put where there was one
- * before, one by one and by lists. Between the words QEMU is to log, which
- * takes it a while to begin.
+ * before, one by one and by lists, and a hypercall that has nothing to do with
+ * TCEs. QEMU is to log between the two words. It takes a while to begin.
  */
 static void profile_calls(struct guest *g)
 {
@@ -193,6 +263,9 @@ static void profile_calls(struct guest *g)
 		hcall_set(&g->cpu, i, H_PUT_TCE_INDIRECT, LIOBN, g->start +
 			  SZ_1G + i * MAX_LIST * SZ_64K,
 			  list_gpa(&g->cpu, 0), MAX_LIST);
+	run(g, PROFILE_CALLS);
+	for (i = 0; i < PROFILE_CALLS; i++)
+		hcall_set(&g->cpu, i, H_PROD, 0, 0, 0, 0);
 	run(g, PROFILE_CALLS);
 }
 
@@ -209,6 +282,53 @@ static void profile(struct guest *g)
 	printf("profile: done\n");
 }
 
+/*
+ * For a log of each store: the same hypercalls from two vCPUs, each on a CPU of
+ * its own, for entries far from the other's. The pages, and the lists, are in
+ * one region. All that a first call has to make is there before. The emulator
+ * writes down what is between the marks, and knows the guest by its addresses.
+ */
+enum { LINES_PUT = 3, LINES_LIST = 4 };
+
+/* A long list takes the emulator so long that there is a tick in each. */
+#define LINES_LIST_ENTRIES	32U
+
+static void lines_calls(unsigned int cpu, void *arg)
+{
+	struct guest *g = arg;
+	struct vcpu *vcpu = cpu ? &g->other : &g->cpu;
+	uint64_t ioba = g->start + cpu * LINES_APART;
+	unsigned long i, rep;
+
+	for (i = 0; i < LINES_LIST_ENTRIES; i++)
+		list_set(vcpu, 0, i, tce(0, i % (GUEST_LOW_SIZE / SZ_64K)));
+	/* The second time there is nothing new. */
+	for (rep = 0; rep < 2; rep++) {
+		for (i = 0; i < LINES_CALLS; i++)
+			hcall_set(vcpu, i, H_PUT_TCE, LIOBN, ioba + i * SZ_64K,
+				  tce(0, i), 0);
+		if (rep)
+			MARK(LINES_PUT);
+		vcpu_run(vcpu, LINES_CALLS);
+		MARK(0);
+		for (i = 0; i < LINES_CALLS; i++)
+			hcall_set(vcpu, i, H_PUT_TCE_INDIRECT, LIOBN, ioba,
+				  list_gpa(vcpu, 0), LINES_LIST_ENTRIES);
+		if (rep)
+			MARK(LINES_LIST);
+		vcpu_run(vcpu, LINES_CALLS);
+		MARK(0);
+	}
+	for (i = 0; i < LINES_CALLS; i++)
+		must("hypercall", vcpu->hcall[i].ret);
+}
+
+static void lines(struct guest *g)
+{
+	vcpu_create(&g->vm, &g->other);
+	bench_on_two_cpus(lines_calls, g);
+}
+
 int main(int argc, char **argv)
 {
 	struct guest g;
@@ -220,8 +340,15 @@ int main(int argc, char **argv)
 		profile(&g);
 		return 0;
 	}
+	if (argc > 1 && !strcmp(argv[1], "lines")) {
+		lines(&g);
+		return 0;
+	}
 	measure_put(&g, "h_put_tce_bare", LIOBN_BARE);
 	measure_put(&g, "h_put_tce", LIOBN);
+	measure_call(&g, "h_get_tce", H_GET_TCE, LIOBN, g.start);
+	/* One that has nothing to do with TCEs: the vCPU prods itself. */
+	measure_call(&g, "h_prod", H_PROD, 0, 0);
 	for (n = 1; n <= MAX_LIST; n *= 2)
 		measure_list(&g, "", CONTIG_GPA, n, false);
 	for (n = 1; n <= MAX_LIST; n *= 2)
@@ -230,5 +357,7 @@ int main(int argc, char **argv)
 		measure_list(&g, "_frag", FRAG_GPA, n, false);
 	measure_list(&g, "_runs", RUNS_GPA, MAX_LIST, false);
 	measure_list(&g, "_runs_scattered", RUNS_GPA, MAX_LIST, true);
+	measure_large(&g, "h_put_tce_2m", 21);
+	measure_large(&g, "h_put_tce_16m", 24);
 	return 0;
 }

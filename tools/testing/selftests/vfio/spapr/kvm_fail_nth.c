@@ -192,7 +192,7 @@ static long attach(void *arg)
 	return vm_attach(&g->vm, g->edu[0].group_fd, g->table);
 }
 
-/* What the guest maps goes to the window, or does not. */
+/* Entries that the guest maps go to the window, or do not. */
 static long maps(struct env *e)
 {
 	struct guest *g = &e->g;
@@ -238,7 +238,7 @@ TEST_F(fail, attach)
 	fail_nth(_metadata, &op, &self->e);
 }
 
-/* What takes memory has to be able to fail; to let go of a window can't. */
+/* A step that takes memory can fail; letting go of a window cannot. */
 static long remove_window(void *arg)
 {
 	return spapr_remove(((struct env *)arg)->g.c, 0);
@@ -314,7 +314,7 @@ static long stuff_all(void *arg)
 	return ret ? ret : all_clear(e);
 }
 
-/* What a hypercall returned, as struct op wants it */
+/* The result of a hypercall, as struct op wants it */
 static long hcall_result(long ret)
 {
 	return ret == H_TOO_HARD ? -H_TOO_HARD : ret;

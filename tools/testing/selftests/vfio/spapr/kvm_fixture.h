@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the tests of KVM's TCE tables share: a guest, one LIOBN of it, and, if
+ * Shared by the tests of KVM's TCE tables: a guest, one LIOBN of it, and, if
  * wanted, a device whose window is attached to the LIOBN.
  */
 #ifndef KVM_FIXTURE_H
@@ -96,8 +96,8 @@ static inline void guest_liobn(struct __test_metadata *_metadata,
 }
 
 /*
- * Why no second group can join a container, NULL if one can: in a partition each
- * PHB has tables of its own, of one level, see spapr_partition.
+ * Why no second group can join a container, NULL if one can: in a partition
+ * each PHB has tables of its own, of one level, see spapr_partition.
  */
 static inline const char *tables_are_apart(void)
 {
@@ -225,7 +225,7 @@ static inline void fill_list(struct guest *g, unsigned int from, unsigned int n,
 
 #define NO_ENTRY	0xdeadUL
 
-/* What guest and user space see of an entry, NO_ENTRY if they disagree. */
+/* An entry as guest and user space see it, NO_ENTRY if they disagree. */
 static inline uint64_t entry(struct guest *g, uint64_t i)
 {
 	uint64_t tce;

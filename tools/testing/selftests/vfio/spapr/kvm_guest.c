@@ -71,9 +71,9 @@ static __attribute__((noreturn)) void die(const char *what)
 
 #define SC_1			0x44000022
 /*
- * What guests in problem state do in its place where the host is a guest itself:
- * sc 1 would be a hypercall of the host. KVM emulates this instruction, which no
- * CPU has.
+ * Where the host is a guest itself, guests in problem state do this instead:
+ * sc 1 would be a hypercall of the host. KVM emulates this instruction, which
+ * no CPU has.
  */
 #define FAKE_SC_1		0x7c000268
 
@@ -301,7 +301,7 @@ void vcpu_close(struct vcpu *cpu)
 
 /*
  * On a preemptible host KVM PR reports a hypercall that is done once more, now
- * and then. What it takes for the number is what the call returned.
+ * and then. It takes the call's result for the number.
  */
 static bool is_done_already(const struct vcpu *cpu, uint64_t nr)
 {
@@ -315,7 +315,7 @@ void vcpu_run(struct vcpu *cpu, unsigned int n)
 
 	if (n > MAX_HCALLS)
 		die("too many hypercalls");
-	/* What the guest gets for the H_DONE that it is waiting in */
+	/* The guest gets this for the H_DONE that it is waiting in */
 	run->papr_hcall.args[0] = cpu->hcall_gpa;
 	run->papr_hcall.args[1] = n;
 	for (;;) {

@@ -19,11 +19,12 @@
 #define H_PARAMETER		(-4)
 /* The one error at which a Linux guest rolls a mapping back. */
 #define H_NOT_ENOUGH_RESOURCES	(-44)
-/* What a test sees of a hypercall that KVM passed on to user space. */
+/* A hypercall that KVM passed on to user space, as a test sees it. */
 #define H_TOO_HARD		9999
 
 #define H_GET_TCE		0x1c
 #define H_PUT_TCE		0x20
+#define H_PROD			0xe4
 #define H_STUFF_TCE		0x138
 #define H_PUT_TCE_INDIRECT	0x13c
 

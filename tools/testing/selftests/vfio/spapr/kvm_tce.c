@@ -445,7 +445,7 @@ TEST_F(tce, put_without_permissions)
 	}
 }
 
-/* What is no bus address of an entry. */
+/* Numbers that are no bus address of an entry. */
 static const uint64_t bad_iobas[] = {
 	1, 0x800, SZ_4K - 1, SZ_4K + 1, SZ_1G - 1,
 	SZ_1G, SZ_1G + SZ_4K, 1UL << 32, 1UL << 59, 1UL << 63,
@@ -548,7 +548,7 @@ TEST_F(tce, unknown_liobn)
 	EXPECT_EQ(0, entry(g, 0));
 }
 
-/* What user space has to look at, and what stays as it is then. */
+/* User space has to look at these; the tables stay as they are then. */
 static const uint64_t bad_tces[] = {
 	/* not at the beginning of a page */
 	(DATA_GPA + 0x10) | TCE_RW, (DATA_GPA + 0x804) | TCE_READ,
@@ -930,6 +930,34 @@ TEST_F(tce, memory_removed)
 
 /* ---- hardware tables ---- */
 
+#define EARLY	"/sys/module/kvm_hv/parameters/tce_early"
+
+/* Are hypercalls of VMs that are made from now on finished early? "Y" or "N". */
+static int set_early(const char *value)
+{
+	return write_text(EARLY, value);
+}
+
+/* 0 where there is no such thing. */
+static char get_early(void)
+{
+	int fd = open(EARLY, O_RDONLY | O_CLOEXEC);
+	char value = 0;
+
+	if (fd < 0)
+		return 0;
+	if (read(fd, &value, 1) != 1)
+		value = 0;
+	close(fd);
+	return value;
+}
+
+/* A partition leaves the context of each of its guests. */
+static bool has_early(void)
+{
+	return !access("/sys/firmware/opal", F_OK);
+}
+
 FIXTURE(device)
 {
 	struct guest g;
@@ -939,15 +967,28 @@ FIXTURE(device)
 FIXTURE_VARIANT(device)
 {
 	enum mmu mmu;
+	bool late;	/* hypercalls leave the guest's context */
 };
 
 FIXTURE_VARIANT_ADD(device, hash) { HASH };
+FIXTURE_VARIANT_ADD(device, hash_late) { HASH, true };
 FIXTURE_VARIANT_ADD(device, radix) { RADIX };
+FIXTURE_VARIANT_ADD(device, radix_late) { RADIX, true };
 FIXTURE_VARIANT_ADD(device, pr) { PR };
 
 FIXTURE_SETUP(device)
 {
+	char early = get_early();
+
+	if (variant->late && (early != 'Y' || !has_early()))
+		SKIP(return, "hypercalls leave the guest's context anyway");
+	if (variant->late) {
+		ASSERT_EQ(0, set_early("N"));
+	}
 	guest_setup_all(_metadata, &self->g, variant->mmu, true);
+	if (variant->late) {
+		ASSERT_EQ(0, set_early("Y"));
+	}
 	if (_metadata->exit_code)
 		return;
 	ASSERT_EQ(0, probe_init(&self->probe, self->g.c, &self->g.edu[0],
@@ -985,8 +1026,8 @@ TEST_F(device, dma)
 
 /*
  * Memory that another container of the process has registered, and left when it
- * was closed: it goes when the guest unmaps it, in real mode too, and nobody has
- * to do anything for that.
+ * was closed: it goes when the guest unmaps it, in real mode too, and nobody
+ * has to do anything for that.
  */
 TEST_F(device, left_behind)
 {
@@ -1060,7 +1101,7 @@ static void expect_spots(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, probe_spots(&self->probe, spots, n));
 }
 
-/* What the device sees is what the guest's table says. */
+/* The device sees the memory that the guest's table names. */
 TEST_F(device, dma_list)
 {
 	static const uint64_t at[] = {
@@ -1224,8 +1265,8 @@ TEST_F(device, scattered_all_or_none)
 }
 
 /*
- * Memory goes on below a memslot, in the process and in the machine, and further
- * than the guest's addresses do: none of it is the guest's.
+ * Memory goes on below a memslot, in the process and in the machine, and
+ * further than the guest's addresses do: none of it is the guest's.
  */
 TEST_F(device, list_below_the_slot)
 {
@@ -1261,8 +1302,9 @@ TEST_F(device, list_is_what_the_guest_sees)
 	struct guest *g = &self->g;
 	char *page = (char *)((uintptr_t)g->cpu.list & -page_size), *copy;
 
-	if (variant->mmu == HASH && guest_has_real_mode())
-		SKIP(return, "real mode reads what was registered");
+	if (variant->mmu != PR && !variant->late && get_early() == 'Y' &&
+	    has_early())
+		SKIP(return, "read early, it is what was registered");
 	list_set(&g->cpu, 0, 0, gpa(A, 0) | TCE_RW);
 	ASSERT_EQ(H_SUCCESS, put_list(g, 0, 1));
 	EXPECT_EQ(gpa(A, 0) | TCE_RW, entry(g, 0));
@@ -1384,7 +1426,7 @@ TEST_F(device, busy_lists)
 	EXPECT_EQ(0, unregister_region(g, B));
 }
 
-/* Whoever maps and whoever unmaps: the entries are the same. */
+/* Guest and process map and unmap the same entries. */
 TEST_F(device, busy_with_ioctls)
 {
 	struct guest *g = &self->g;
@@ -1700,7 +1742,7 @@ TEST_F(device, remove_window)
 	EXPECT_EQ(0, busy(g, A));
 	EXPECT_EQ(gpa(A, 0) | TCE_RW, entry(g, 0));
 
-	/* What it puts there now is nobody's but its own */
+	/* Entries that it puts there now are its own alone */
 	for (i = 0; i < 3; i++) {
 		EXPECT_EQ(H_SUCCESS, put_list(g, 100, 256));
 		EXPECT_EQ(H_SUCCESS, put(g, i, gpa(B, 0) | TCE_RW));
@@ -1737,7 +1779,7 @@ static long two_liobns_of_a_window(struct __test_metadata *_metadata,
 }
 
 /*
- * What a window is charged goes with it, whoever attached it: no call has to
+ * The charge of a window goes with it, whoever attached it: no call has to
  * come first, and each LIOBN may go before or after. @order: the window last,
  * in the middle, or first.
  */
@@ -1807,7 +1849,7 @@ TEST_F(device, window_again)
 	EXPECT_EQ(0, busy(g, A));
 }
 
-/* What a table like that of the guest is charged. */
+/* The charge of a table like that of the guest. */
 static long table_charge(struct guest *g)
 {
 	long before = locked_kb(), with;
@@ -1937,7 +1979,7 @@ static void next_guest(struct __test_metadata *_metadata,
 	ASSERT_EQ(H_SUCCESS, put(g, g->size - 1, gpa(A, 0) | TCE_RW));
 }
 
-/* What keeps a VM alive */
+/* These keep a VM alive */
 #define VM_FDS		4
 
 static void close_one(struct guest *g, int which)
@@ -2003,7 +2045,7 @@ TEST_F(device, close_vm)
 	EXPECT_EQ(READ_WRITE, reach(self, g->size - 1, A, 0));
 }
 
-/* What goes is the range of the LIOBN, whoever has mapped there. */
+/* The range of the LIOBN is unmapped, whoever has mapped there. */
 TEST_F(device, close_one_of_two_liobns)
 {
 	struct guest *g = &self->g;
@@ -2027,7 +2069,7 @@ TEST_F(device, close_one_of_two_liobns)
 	EXPECT_EQ(READ_WRITE, reach(self, 255, A, 0));
 }
 
-/* ---- guest pages that are many IOMMU pages ---- */
+/* ---- guest pages that are many IOMMU pages, or huge ones ---- */
 
 FIXTURE(large)
 {
@@ -2049,6 +2091,8 @@ FIXTURE_VARIANT_ADD(large, hash_16m_of_64k) { HASH, 16, 24 };
 FIXTURE_VARIANT_ADD(large, radix_64k_of_4k) { RADIX, 12, 16 };
 FIXTURE_VARIANT_ADD(large, radix_16m_of_64k) { RADIX, 16, 24 };
 FIXTURE_VARIANT_ADD(large, pr_64k_of_4k) { PR, 12, 16 };
+FIXTURE_VARIANT_ADD(large, hash_16m) { HASH, 24, 24 };
+FIXTURE_VARIANT_ADD(large, radix_2m) { RADIX, 21, 21 };
 
 /* Where the guest has its larger memory: four pages of the LIOBN */
 #define LARGE_GPA	0x40000000UL
@@ -2065,7 +2109,8 @@ FIXTURE_SETUP(large)
 	self->page = 1UL << variant->shift;
 	self->data_size = LARGE_PAGES * self->page;
 	self->data = buf_alloc_contig(self->data_size, variant->window_shift);
-	if (!self->data) {
+	ASSERT_EQ(0, spapr_info(g->c, &info));
+	if (!self->data || !(info.ddw.pgsizes >> variant->window_shift & 1)) {
 		guest_teardown(_metadata, g);
 		if (_metadata->exit_code == KSFT_FAIL)
 			return;
@@ -2076,7 +2121,6 @@ FIXTURE_SETUP(large)
 	ASSERT_EQ(0, vm_memory(&g->vm, 2, LARGE_GPA, self->data,
 			       self->data_size));
 	/* two levels, if there can be, so that the second is missing at first */
-	ASSERT_EQ(0, spapr_info(g->c, &info));
 	ASSERT_EQ(0, spapr_create(g->c, variant->window_shift, 64 * SZ_1G,
 				  info.ddw.levels > 1 ? 2 : 1, &g->start));
 	guest_liobn(_metadata, g, variant->shift, g->start,
@@ -2236,6 +2280,7 @@ TEST_F(large, close_table)
 /* Only the half of a page is registered: then it is not mapped at all. */
 TEST_F(large, half_registered)
 {
+	bool one = variant->window_shift == variant->shift;
 	struct guest *g = &self->g;
 	char *second = self->data + self->page;
 	size_t half = self->page / 2;
@@ -2261,10 +2306,14 @@ TEST_F(large, half_registered)
 	EXPECT_EQ(0, spapr_unregister(g->c, second, half));
 	ASSERT_EQ(0, spapr_register(g->c, second, half));
 	ASSERT_EQ(0, spapr_register(g->c, second + half, half));
-	EXPECT_EQ(H_SUCCESS, put(g, 0, large_gpa(self, 1) | TCE_RW));
-	EXPECT_EQ(-EBUSY, spapr_unregister(g->c, second, half));
-	EXPECT_EQ(-EBUSY, spapr_unregister(g->c, second + half, half));
-	EXPECT_EQ(H_SUCCESS, put(g, 0, 0));
+	/* which will do unless it is one IOMMU page */
+	EXPECT_EQ(one ? H_TOO_HARD : H_SUCCESS,
+		  put(g, 0, large_gpa(self, 1) | TCE_RW));
+	if (!one) {
+		EXPECT_EQ(-EBUSY, spapr_unregister(g->c, second, half));
+		EXPECT_EQ(-EBUSY, spapr_unregister(g->c, second + half, half));
+		EXPECT_EQ(H_SUCCESS, put(g, 0, 0));
+	}
 	EXPECT_EQ(0, spapr_unregister(g->c, second, half));
 	EXPECT_EQ(0, spapr_unregister(g->c, second + half, half));
 }
@@ -2284,7 +2333,7 @@ TEST_F(large, half_in_memory)
 	EXPECT_EQ(0, spapr_unregister(g->c, self->data, self->data_size));
 }
 
-/* What is put there is smaller than the guest's page. */
+/* An address within a guest's page is refused. */
 TEST_F(large, misaligned)
 {
 	struct guest *g = &self->g;
@@ -2695,28 +2744,38 @@ TEST_F(unlike, replace)
 	EXPECT_EQ(0, spapr_unregister(g->c, self->fit, SZ_16M));
 }
 
-/* ---- real mode ---- */
+/* ---- hypercalls that are finished before the guest's context is left ---- */
 
-FIXTURE(real_mode)
+FIXTURE(early)
 {
 	struct guest g;
 };
 
-FIXTURE_SETUP(real_mode)
+FIXTURE_VARIANT(early)
 {
-	if (!guest_has_real_mode())
-		SKIP(return, "POWER9 and later have no real mode for guests");
-	guest_setup_all(_metadata, &self->g, HASH, true);
+	enum mmu mmu;
+};
+
+FIXTURE_VARIANT_ADD(early, hash) { HASH };
+FIXTURE_VARIANT_ADD(early, radix) { RADIX };
+
+FIXTURE_SETUP(early)
+{
+	if (!has_early())
+		SKIP(return, "a partition leaves each guest's context");
+	if (get_early() == 'N')
+		SKIP(return, "kvm_hv.tce_early is off");
+	guest_setup_all(_metadata, &self->g, variant->mmu, true);
 }
 
-FIXTURE_TEARDOWN(real_mode)
+FIXTURE_TEARDOWN(early)
 {
 	guest_teardown(_metadata, &self->g);
 }
 
 static long finished(struct guest *g)
 {
-	return vcpu_stat(&g->cpu, "tce_real_mode");
+	return vcpu_stat(&g->cpu, "tce_early");
 }
 
 static long handed_over(struct guest *g)
@@ -2726,7 +2785,7 @@ static long handed_over(struct guest *g)
 
 #define CALLS	100
 
-/* The list of hypercalls is there: how many of them did real mode finish? */
+/* The list of hypercalls is there: how many of them were finished early? */
 static long run_calls(struct __test_metadata *_metadata, struct guest *g)
 {
 	long before = finished(g), over = handed_over(g), done;
@@ -2744,8 +2803,8 @@ static long run_calls(struct __test_metadata *_metadata, struct guest *g)
 	return done;
 }
 
-/* Where there are entries, they are replaced in real mode. */
-TEST_F(real_mode, put)
+/* Where there are entries, they are replaced early. */
+TEST_F(early, put)
 {
 	struct guest *g = &self->g;
 	int i;
@@ -2766,7 +2825,7 @@ TEST_F(real_mode, put)
 }
 
 /* Beginning with an empty table, all but a few are, too. */
-TEST_F(real_mode, put_first)
+TEST_F(early, put_first)
 {
 	struct guest *g = &self->g;
 	int i;
@@ -2776,6 +2835,32 @@ TEST_F(real_mode, put_first)
 			  gpa(A, i * SZ_4K) | TCE_RW, 0);
 	EXPECT_LE(CALLS - 5, run_calls(_metadata, g));
 	EXPECT_EQ(0, wrong_entries(g, 0, CALLS, gpa(A, 0) | TCE_RW, SZ_4K));
+}
+
+/* Windows of huge IOMMU pages are no exception. */
+TEST_F(large, real_mode)
+{
+	struct guest *g = &self->g;
+	int i;
+
+	if (variant->mmu != HASH || variant->window_shift < 24 ||
+	    !guest_has_real_mode())
+		SKIP(return, "no huge IOMMU pages, or no real mode");
+	ASSERT_EQ(0, spapr_register(g->c, self->data, self->data_size));
+	fill_list(g, 0, 4, large_gpa(self, 3) | TCE_RW, -(long)self->page);
+	ASSERT_EQ(H_SUCCESS, put_list(g, 0, 4));
+	for (i = 0; i < CALLS; i++)
+		hcall_set(&g->cpu, i, H_PUT_TCE, LIOBN, ioba(g, i % 4),
+			  large_gpa(self, i % 4) | TCE_RW, 0);
+	EXPECT_EQ(CALLS, run_calls(_metadata, g));
+	EXPECT_EQ(0, wrong_entries(g, 0, 4, large_gpa(self, 0) | TCE_RW,
+				   self->page));
+	for (i = 0; i < CALLS; i++)
+		hcall_set(&g->cpu, i, H_PUT_TCE_INDIRECT, LIOBN, ioba(g, 0),
+			  list_gpa(&g->cpu, 0), 4);
+	EXPECT_EQ(CALLS, run_calls(_metadata, g));
+	EXPECT_EQ(0, wrong_entries(g, 0, 4, large_gpa(self, 3) | TCE_RW,
+				   -(long)self->page));
 }
 
 static void prepare_list_calls(struct guest *g, unsigned int n)
@@ -2788,7 +2873,7 @@ static void prepare_list_calls(struct guest *g, unsigned int n)
 }
 
 /* Memory is one region, as it is for most guests, and the list goes through. */
-TEST_F(real_mode, list)
+TEST_F(early, list)
 {
 	struct guest *g = &self->g;
 
@@ -2807,7 +2892,7 @@ TEST_F(real_mode, list)
 }
 
 /* Some pieces, as a driver of the guest maps them: downwards, and a gap. */
-TEST_F(real_mode, list_of_pieces)
+TEST_F(early, list_of_pieces)
 {
 	struct guest *g = &self->g;
 
@@ -2831,8 +2916,8 @@ TEST_F(real_mode, list_of_pieces)
 	EXPECT_EQ(0, busy(g, B));
 }
 
-/* No two entries are neighbours, and all of a list is done in real mode. */
-TEST_F(real_mode, scattered)
+/* No two entries are neighbours, and all of a list is done early. */
+TEST_F(early, scattered)
 {
 	struct guest *g = &self->g;
 
@@ -2850,7 +2935,7 @@ TEST_F(real_mode, scattered)
 	EXPECT_EQ(0, busy(g, B));
 }
 
-TEST_F(real_mode, stuff)
+TEST_F(early, stuff)
 {
 	struct guest *g = &self->g;
 	int i;
@@ -2868,7 +2953,7 @@ TEST_F(real_mode, stuff)
 	EXPECT_EQ(0, busy(g, A));
 }
 
-TEST_F(real_mode, get)
+TEST_F(early, get)
 {
 	struct guest *g = &self->g;
 	int i;
@@ -2882,8 +2967,8 @@ TEST_F(real_mode, get)
 	}
 }
 
-/* What real mode hands over, as virtual mode has to look at it. */
-TEST_F(real_mode, handed_over)
+/* These are handed over, because virtual mode has to look at them. */
+TEST_F(early, handed_over)
 {
 	struct guest *g = &self->g;
 	long done = finished(g), over = handed_over(g);
@@ -2897,6 +2982,23 @@ TEST_F(real_mode, handed_over)
 	EXPECT_EQ(H_SUCCESS, stuff(g, 0, 0, g->size));
 	EXPECT_EQ(over + 3, handed_over(g));
 	EXPECT_EQ(done, finished(g));
+}
+
+/* Switched off, nothing is; neither in a VM that was made then, when it is on. */
+TEST_F(early, switched_off)
+{
+	struct guest *g = &self->g;
+	int i;
+
+	guest_teardown(_metadata, g);
+	ASSERT_EQ(0, set_early("N"));
+	guest_setup_all(_metadata, g, variant->mmu, true);
+	ASSERT_EQ(0, set_early("Y"));
+	for (i = 0; i < CALLS; i++)
+		hcall_set(&g->cpu, i, H_PUT_TCE, LIOBN, ioba(g, i),
+			  gpa(A, i * SZ_4K) | TCE_RW, 0);
+	EXPECT_EQ(0, run_calls(_metadata, g));
+	EXPECT_EQ(0, wrong_entries(g, 0, CALLS, gpa(A, 0) | TCE_RW, SZ_4K));
 }
 
 /* ---- the end of a process ---- */

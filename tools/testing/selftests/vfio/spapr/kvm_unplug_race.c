@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device that an administrator takes from a guest whose vCPUs go on with their
- * hypercalls, and that comes back for a new container. No hypercall fails, none
- * of them reaches the new owner's window before that is attached, and all that
- * the old one had is given back at once.
+ * A device that an administrator takes from a guest whose vCPUs go on with
+ * their hypercalls, and that comes back for a new container. No hypercall fails,
+ * none of them reaches the new owner's window before that is attached, and all
+ * that the old one had is given back at once.
  */
 #include <unistd.h>
 
@@ -249,4 +249,7 @@ TEST_F_TIMEOUT(unplug, one_of_two, 120)
 	EXPECT_EQ(0, probe_exit(&probe));
 }
 
-TEST_HARNESS_MAIN
+int main(int argc, char **argv)
+{
+	return run_with_settings(argc, argv);
+}

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What VFIO_SPAPR_TCE_v2_IOMMU costs: instructions, memory, and throughput of
+ * The cost of VFIO_SPAPR_TCE_v2_IOMMU: instructions, memory, and throughput of
  * several threads. Not a test. See bench_util.h for what it prints.
  *
- * Arguments name the parts to run; without any, all do but the threads and the
- * profile. Each part is a process of its own, so none finds what another one
- * registered.
+ * Arguments name the parts to run; without any, all do but the threads, the
+ * profile and the lines. Each part is a process of its own, so none finds what
+ * another one registered.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -31,6 +31,7 @@
 #define KFREE_RCU_SECONDS	12
 #define SHIFT_64K	16
 #define SHIFT_4K	12
+#define SHIFT_2M	21
 
 /* ---- the container ---- */
 
@@ -53,10 +54,24 @@ static void box_open(struct box *box)
 	must("info", spapr_info(box->c, &box->info));
 }
 
+/* A hypervisor's tables have one. */
+static unsigned int two_levels(const struct box *box)
+{
+	return box->info.ddw.levels > 1 ? 2 : 1;
+}
+
 static void box_close(struct box *box)
 {
 	edu_close_group(&box->edu);
 	close(box->c);
+}
+
+static void touch(char *ua, size_t bytes)
+{
+	size_t i;
+
+	for (i = 0; i < bytes; i += page_size)
+		ua[i] = 1;
 }
 
 /* ---- calls of many entries ---- */
@@ -133,7 +148,8 @@ static void part_map(void)
 	box_open(&box);
 	c = box.c;
 	arena_new(&a, c);
-	must("create", spapr_create(c, SHIFT_64K, 16 * SZ_1G, 2, &start));
+	must("create", spapr_create(c, SHIFT_64K, 16 * SZ_1G, two_levels(&box),
+				    &start));
 	bench_print("insn/entry", timed_map(c, start, a.contig, a.bytes) /
 		    ENTRIES, "map_first");
 	must("unmap", spapr_unmap(c, start, a.bytes));
@@ -154,7 +170,8 @@ static void part_map(void)
 	measure_dense(c, start, &a);
 	must("remove", spapr_remove(c, start));
 
-	must("create", spapr_create(c, SHIFT_4K, 2 * SZ_1G, 2, &start));
+	must("create", spapr_create(c, SHIFT_4K, 2 * SZ_1G, two_levels(&box),
+				    &start));
 	for (rep = 0; rep < REPEAT; rep++) {
 		runs_add(&contig, timed_map(c, start, a.contig,
 					    ENTRIES * SZ_4K));
@@ -203,7 +220,7 @@ static void measure_one(int c, uint64_t start, char *ua, unsigned long nr)
 	bench_print("insn", sum / n, "one_both_mean/%lu", nr);
 }
 
-/* What a call costs that gets as far as the driver, which refuses its flags. */
+/* The cost of a call whose flags the driver refuses. */
 static void measure_refused(int c)
 {
 	struct vfio_iommu_type1_dma_map map = { .argsz = sizeof(map) };
@@ -244,6 +261,79 @@ static void part_regions(void)
 	box_close(&box);
 }
 
+/* ---- one entry of a large IOMMU page ---- */
+
+/* @bytes of memory that does not go on where it ends, page by page. */
+static void scatter(char *ua, size_t bytes)
+{
+	size_t off;
+	int odd;
+
+	if (mmap(ua, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+		 MAP_ANONYMOUS | MAP_FIXED, -1, 0) != ua)
+		bench_fail("memory", -errno);
+	madvise(ua, bytes, MADV_NOHUGEPAGE);
+	for (odd = 0; odd < 2; odd++) {
+		for (off = odd * page_size; off < bytes; off += 2 * page_size)
+			ua[off] = 1;
+	}
+}
+
+static void measure_large(int c, const char *what, char *ua, unsigned int shift)
+{
+	struct runs map = { 0 }, unmap = { 0 };
+	uint64_t start;
+	int rep;
+
+	must("create", spapr_create(c, shift, 16 * SZ_1G, 1, &start));
+	for (rep = 0; rep < REPEAT; rep++) {
+		runs_add(&map, timed_map(c, start, ua, 1UL << shift));
+		runs_add(&unmap, timed_unmap(c, start, 1UL << shift));
+	}
+	must("remove", spapr_remove(c, start));
+	runs_print(&map, "insn", 1, "one_map_%s", what);
+	runs_print(&unmap, "insn", 1, "one_unmap_%s", what);
+}
+
+/*
+ * A huge page of that size, as one run; and with so many single pages behind it
+ * that its region has a word for each page.
+ */
+static void part_large_of(struct box *box, const char *what, unsigned int shift)
+{
+	size_t bytes = 1UL << shift;
+	char *ua, name[16];
+
+	if (!(box->info.ddw.pgsizes >> shift & 1))
+		return;
+	ua = huge_page(shift, 0);
+	if (!ua)
+		return;
+	*ua = 1;
+	must("register", spapr_register(box->c, ua, bytes));
+	measure_large(box->c, what, ua, shift);
+	must("unregister", spapr_unregister(box->c, ua, bytes));
+	ua = huge_page(shift, 2 * bytes);
+	if (!ua)
+		return;
+	*ua = 1;
+	scatter(ua + bytes, 2 * bytes);
+	must("register", spapr_register(box->c, ua, 3 * bytes));
+	snprintf(name, sizeof(name), "%s_dense", what);
+	measure_large(box->c, name, ua, shift);
+	must("unregister", spapr_unregister(box->c, ua, 3 * bytes));
+}
+
+static void part_large(void)
+{
+	struct box box;
+
+	box_open(&box);
+	part_large_of(&box, "2m", 21);
+	part_large_of(&box, "16m", 24);
+	box_close(&box);
+}
+
 /*
  * For a log of each instruction: entries that are mapped, and then unmapped,
  * one by one, far from each other, where there was one before. Between the
@@ -267,24 +357,97 @@ static void profile_unmap(int c, uint64_t start)
 		must("unmap", spapr_unmap(c, start + i * SZ_1G, SZ_64K));
 }
 
+/* Memory that is registered, @bytes at a time, and then unregistered. */
+static void profile_register(int c, char *ua, size_t bytes)
+{
+	int i;
+
+	for (i = 0; i < PROFILE_CALLS; i++)
+		must("register", spapr_register(c, ua + i * bytes, bytes));
+	for (i = 0; i < PROFILE_CALLS; i++)
+		must("unregister", spapr_unregister(c, ua + i * bytes, bytes));
+}
+
+#define PROFILE_BYTES	(64UL << 20)
+
+static void profile_all(int c, uint64_t start, char *ua, char *huge)
+{
+	profile_map(c, start, ua);
+	profile_unmap(c, start);
+	profile_register(c, huge, PROFILE_BYTES);
+	profile_register(c, ua + page_size, page_size);
+}
+
 static void part_profile(void)
 {
+	char *ua, *huge;
 	uint64_t start;
 	struct box box;
-	char *ua;
 
 	box_open(&box);
-	ua = buf_alloc(page_size, page_size);
-	*ua = 1;
+	ua = buf_alloc((1 + PROFILE_CALLS) * page_size, page_size);
+	touch(ua, (1 + PROFILE_CALLS) * page_size);
 	must("register", spapr_register(box.c, ua, page_size));
 	must("create", spapr_create(box.c, SHIFT_64K, 16 * SZ_1G, 2, &start));
-	profile_map(box.c, start, ua);
-	profile_unmap(box.c, start);
+	huge = buf_alloc_huge(PROFILE_CALLS * PROFILE_BYTES, SHIFT_2M);
+	if (!huge)
+		bench_fail("huge pages", -ENOMEM);
+	touch(huge, PROFILE_CALLS * PROFILE_BYTES);
+	profile_all(box.c, start, ua, huge);
 	printf("profile: ready\n");
 	sleep(2);
-	profile_map(box.c, start, ua);
-	profile_unmap(box.c, start);
+	profile_all(box.c, start, ua, huge);
 	printf("profile: done\n");
+	box_close(&box);
+}
+
+/*
+ * For a log of each store: the same calls from two CPUs, each for entries far
+ * from the other's, to memory of one region. All that a first call has to make
+ * is there before. The emulator writes down what is between the marks.
+ */
+enum { LINES_MAP = 1, LINES_UNMAP = 2 };
+
+struct lines {
+	int c;
+	uint64_t start;
+	char *ua;
+};
+
+static void lines_calls(unsigned int cpu, void *arg)
+{
+	const struct lines *l = arg;
+	uint64_t iova = l->start + cpu * LINES_APART;
+	char *ua = l->ua + cpu * page_size;
+	unsigned int i;
+	int ret;
+
+	must("map", spapr_map(l->c, iova, ua, SZ_64K));
+	must("unmap", spapr_unmap(l->c, iova, SZ_64K));
+	for (i = 0; i < LINES_CALLS; i++) {
+		MARK(LINES_MAP);
+		ret = spapr_map(l->c, iova, ua, SZ_64K);
+		MARK(0);
+		must("map", ret);
+		MARK(LINES_UNMAP);
+		ret = spapr_unmap(l->c, iova, SZ_64K);
+		MARK(0);
+		must("unmap", ret);
+	}
+}
+
+static void part_lines(void)
+{
+	struct lines l;
+	struct box box;
+
+	box_open(&box);
+	l.c = box.c;
+	l.ua = buf_alloc(2 * page_size, page_size);
+	memset(l.ua, 1, 2 * page_size);
+	must("register", spapr_register(l.c, l.ua, 2 * page_size));
+	must("create", spapr_create(l.c, SHIFT_64K, 16 * SZ_1G, 2, &l.start));
+	bench_on_two_cpus(lines_calls, &l);
 	box_close(&box);
 }
 
@@ -300,7 +463,7 @@ static void part_empty(void)
 	box_open(&box);
 	*ua = 1;
 	must("register", spapr_register(box.c, ua, page_size));
-	/* What a process finds: 2 GiB of 4 KiB entries */
+	/* A process finds 2 GiB of 4 KiB entries */
 	must("map", spapr_map(box.c, box.info.dma32_window_start, ua, SZ_4K));
 	must("unmap", spapr_unmap(box.c, box.info.dma32_window_start, SZ_4K));
 	for (rep = 0; rep < 5; rep++)
@@ -385,14 +548,6 @@ static void measure_register(int c, const char *what, char *ua, size_t bytes,
 	runs_print(&off, "insn/page", pages, "unregister%s", what);
 }
 
-static void touch(char *ua, size_t bytes)
-{
-	size_t i;
-
-	for (i = 0; i < bytes; i += page_size)
-		ua[i] = 1;
-}
-
 /* Pages of 1 << @shift, if the machine has them. */
 static void part_register_huge(int c, const char *what, unsigned int shift)
 {
@@ -469,7 +624,7 @@ struct mem {
 	double locked;
 };
 
-/* What a file of a slab cache says, 0 if there is none. */
+/* The number in a file of a slab cache, 0 if there is none. */
 static long slab_number(const char *cache, const char *name)
 {
 	char path[300];
@@ -537,9 +692,9 @@ static struct mem mem_now(void)
 }
 
 /*
- * What is used since then, and what was charged for it, in each of some rounds.
- * The rest of the kernel takes and gives back pages as well, so it is the median
- * that counts.
+ * Memory in use since then, and its charge, in each of some rounds.
+ * The rest of the kernel takes and gives back pages as well, so it is the
+ * median that counts.
  */
 struct mem_runs {
 	struct runs used;
@@ -815,6 +970,7 @@ static const struct part {
 } parts[] = {
 	{ "map", part_map },
 	{ "regions", part_regions },
+	{ "large", part_large },
 	{ "empty", part_empty },
 	{ "removal", part_removal },
 	{ "register", part_register },
@@ -822,6 +978,7 @@ static const struct part {
 	{ "registry", part_registry },
 	{ "threads", part_threads },
 	{ "profile", part_profile },
+	{ "lines", part_lines },
 };
 
 #define NR_PARTS	(sizeof(parts) / sizeof(parts[0]))
@@ -831,7 +988,8 @@ static bool wanted(const struct part *part, int argc, char **argv)
 	int i;
 
 	if (argc == 1)
-		return part->fn != part_threads && part->fn != part_profile;
+		return part->fn != part_threads &&
+		       part->fn != part_profile && part->fn != part_lines;
 	for (i = 1; i < argc; i++)
 		if (!strcmp(argv[i], part->name))
 			return true;

@@ -50,9 +50,9 @@ static int open_container(const char *group_number, int *group)
 }
 
 /*
- * A window of 1 TiB, with as many levels of tables as there can be. Its pages are
- * the kernel's: larger ones would need memory that is contiguous, as huge pages
- * are.
+ * A window of 1 TiB, with as many levels of tables as there can be. Its pages
+ * are the kernel's: larger ones would need memory that is contiguous, as huge
+ * pages are.
  */
 static uint64_t create_window(int c)
 {

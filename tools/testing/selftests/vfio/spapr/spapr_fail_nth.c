@@ -251,7 +251,7 @@ static void no_two_windows(struct __test_metadata *_metadata, void *arg)
 	no_container(_metadata, e);
 }
 
-/* What the first group uses is not touched. */
+/* The window of the first group is not touched. */
 static long memory_is_busy(void *arg)
 {
 	struct env *e = arg;
@@ -689,7 +689,7 @@ TEST_F(fail, map_chunks)
 		fail_nth(_metadata, &op, &self->e);
 }
 
-/* What does not continue the run makes its chunk dense. */
+/* An entry that does not continue the others makes its chunk dense. */
 static void have_a_run(struct __test_metadata *_metadata, void *arg)
 {
 	struct env *e = arg;
@@ -808,7 +808,7 @@ TEST_F(fail, map_huge)
 	fail_nth(_metadata, &op, e);
 }
 
-/* UNMAP cannot fail: not even a hole in a run, which needs memory. */
+/* A hole in a run needs memory for what is left; other UNMAPs cannot fail. */
 static long punch(void *arg)
 {
 	struct env *e = arg;
@@ -832,7 +832,8 @@ TEST_F(fail, unmap_hole)
 {
 	struct op op = {
 		.prepare = have_a_run, .run = punch, .works = hole_is_there,
-		.undo = unmap_apart, .cleanup = no_container,
+		.intact = memory_is_busy, .undo = unmap_apart,
+		.cleanup = no_container, .errors = { -ENOMEM },
 	};
 
 	for (self->e.shift = 12; self->e.shift <= 16; self->e.shift += 4)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What goes around each test: it ends with every charge and every pinned page
+ * Goes around each test: it ends with every charge and every pinned page
  * given back, and without a warning from the kernel.
  */
 #ifndef SPAPR_HARNESS_H
@@ -14,6 +14,7 @@
 #include "spapr_util.h"
 
 #define READ_WRITE	(REACH_READ | REACH_WRITE)
+#define KB(bytes)	((long)((bytes) / 1024))
 
 /* The harness knows options only: what is NAME=VALUE goes to the environment */
 static inline int run_with_settings(int argc, char **argv)

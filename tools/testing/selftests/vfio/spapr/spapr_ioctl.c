@@ -165,7 +165,7 @@ FIXTURE_TEARDOWN(any_ioctl)
 	expect_usage(_metadata, &self->was);
 }
 
-/* What the other tests spoil does work: GET_STATE's normal state is 0, too. */
+/* Calls that the other tests spoil do work: GET_STATE's normal state is 0. */
 TEST_F(any_ioctl, works)
 {
 	EXPECT_EQ(0, spapr_ioctl(self->c, variant->request, &self->good));
@@ -218,8 +218,9 @@ TEST_F(any_ioctl, unknown_flags)
 
 /*
  * copy_from_user() of Linux 7.2 reads at 1 << 63 in place of any address of the
- * kernel. A hypervisor with the radix MMU can read there, so that no system call
- * says EFAULT. This one copies the set first and then refuses what to do with it.
+ * kernel. A hypervisor with the radix MMU can read there, so that no system
+ * call says EFAULT. This one copies the set first and then refuses what to do with
+ * it.
  */
 static bool kernel_addresses_fault(void)
 {
@@ -486,7 +487,7 @@ TEST_F(refused_map, misaligned_size)
 	EXPECT_EQ(-EINVAL, spapr_unmap(self->c, 0, -1UL));
 }
 
-/* What is aligned for one window is not for the other. */
+/* An address that is aligned for one window is not for the other. */
 TEST_F(refused_map, misaligned_for_window)
 {
 	uint64_t start;

@@ -12,6 +12,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/memfd.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -34,8 +35,12 @@
 #define LIOBN		0x80000001UL
 #define DATA_GPA	0x10000000UL
 #define CALLS		64
-/* Not more than a process may have by default */
+/* As a process may have by default; and if an administrator says so */
 #define MAPPINGS	60000UL
+#define MANY_MAPPINGS	1000000UL
+/* Entries of one chunk, each of another region */
+#define REGIONS		1023UL
+#define HUGE_PAGES	16UL
 
 static atomic_uint samples;
 static atomic_long latest;
@@ -94,7 +99,14 @@ struct job {
 	int c;
 	char *buf;
 	char *mappings;
+	size_t nr_mappings;
+	/* REGIONS pages, each registered by itself */
+	char *pages;
 	uint64_t start;
+	/* pages of 1 << @huge_shift, and where their window is */
+	unsigned int huge_shift;
+	char *huge;
+	uint64_t huge_start;
 	struct vm vm;
 	struct vcpu cpu;
 };
@@ -103,6 +115,8 @@ static void worst(const char *row, struct job *j, void (*fn)(struct job *j))
 {
 	unsigned int first;
 
+	/* What was freed before is freed behind RCU, on this CPU, at once */
+	sleep(1);
 	fn(j);
 	atomic_store(&latest, 0);
 	first = atomic_load(&samples);
@@ -146,27 +160,136 @@ static void register_all(struct job *j)
 	must("register", spapr_register(j->c, j->buf, REGION));
 }
 
+/* A chunk whose entries are counted in as many regions as there are entries */
+static void map_regions(struct job *j)
+{
+	unsigned long i;
+
+	for (i = 0; i < REGIONS; i++)
+		must("map", spapr_map(j->c, j->start + i * SZ_4K,
+				      j->pages + 2 * i * page_size, SZ_4K));
+}
+
+static void unmap_regions(struct job *j)
+{
+	map_regions(j);
+	must("unmap", spapr_unmap(j->c, j->start, REGIONS * SZ_4K));
+}
+
+static void replace_regions(struct job *j)
+{
+	map_regions(j);
+	must("map", spapr_map(j->c, j->start, j->buf, 1024 * SZ_4K));
+	must("unmap", spapr_unmap(j->c, j->start, 1024 * SZ_4K));
+}
+
+static void region_rows(struct job *j)
+{
+	unsigned long i;
+
+	j->pages = buf_alloc(2 * REGIONS * page_size, page_size);
+	for (i = 0; i < REGIONS; i++)
+		must("register", spapr_register(j->c, j->pages +
+						2 * i * page_size, page_size));
+	worst("unmap_1023_regions", j, unmap_regions);
+	worst("replace_1023_regions", j, replace_regions);
+	for (i = 0; i < REGIONS; i++)
+		must("unregister", spapr_unregister(j->c, j->pages +
+						    2 * i * page_size,
+						    page_size));
+}
+
+static void map_huge(struct job *j)
+{
+	must("map", spapr_map(j->c, j->huge_start, j->huge,
+			      HUGE_PAGES << j->huge_shift));
+	must("unmap", spapr_unmap(j->c, j->huge_start,
+				  HUGE_PAGES << j->huge_shift));
+}
+
+/*
+ * One page that there is memory for once, as many pages; NULL if there is none.
+ * The kernel has it from its start (hugepagesz=1G hugepages=1).
+ */
+static char *one_page_again(unsigned int shift)
+{
+	size_t page = 1UL << shift, at, size = HUGE_PAGES * page;
+	char *buf;
+	int fd;
+
+	fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB |
+			  shift << MAP_HUGE_SHIFT);
+	if (fd < 0 || ftruncate(fd, page))
+		return NULL;
+	buf = mmap(NULL, size + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS |
+		   MAP_NORESERVE, -1, 0);
+	if (buf == MAP_FAILED)
+		return NULL;
+	buf = (char *)(((uintptr_t)buf + page - 1) & -page);
+	for (at = 0; at < size; at += page) {
+		if (mmap(buf + at, page, PROT_READ | PROT_WRITE, MAP_SHARED |
+			 MAP_FIXED, fd, 0) == MAP_FAILED)
+			return NULL;
+	}
+	close(fd);
+	return buf;
+}
+
+/* IOMMU pages larger than the kernel's */
+static void huge_row(struct job *j, unsigned int shift, const char *row)
+{
+	struct vfio_iommu_spapr_tce_info info;
+
+	must("info", spapr_info(j->c, &info));
+	if (!(info.ddw.pgsizes & 1UL << shift))
+		return;
+	j->huge_shift = shift;
+	j->huge = shift == 30 ? one_page_again(shift) :
+		  buf_alloc_contig(HUGE_PAGES << shift, shift);
+	if (!j->huge)
+		return;
+	must("unmap", spapr_unmap(j->c, j->start, WINDOW));
+	must("remove", spapr_remove(j->c, j->start));
+	must("create", spapr_create(j->c, shift, SZ_1T, 1, &j->huge_start));
+	must("register", spapr_register(j->c, j->huge, HUGE_PAGES << shift));
+	worst(row, j, map_huge);
+	must("unregister", spapr_unregister(j->c, j->huge,
+					    HUGE_PAGES << shift));
+	must("remove", spapr_remove(j->c, j->huge_start));
+	munmap(j->huge, HUGE_PAGES << shift);
+	must("create", spapr_create(j->c, ENTRY_SHIFT, WINDOW, 2, &j->start));
+}
+
 /* Many mappings, none with memory; the page behind them is none */
-static void make_mappings(struct job *j)
+static void make_mappings(struct job *j, size_t nr)
 {
 	size_t i;
 
-	j->mappings = mmap(NULL, (MAPPINGS + 1) * page_size, PROT_READ |
+	j->nr_mappings = nr;
+	j->mappings = mmap(NULL, (nr + 1) * page_size, PROT_READ |
 			   PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
 			   MAP_NORESERVE, -1, 0);
 	if (j->mappings == MAP_FAILED)
 		bench_fail("addresses", -errno);
-	for (i = 1; i < MAPPINGS; i += 2) {
+	for (i = 1; i < nr; i += 2) {
 		if (mprotect(j->mappings + i * page_size, page_size, PROT_READ))
 			bench_fail("mprotect", -errno);
 	}
-	munmap(j->mappings + MAPPINGS * page_size, page_size);
+	munmap(j->mappings + nr * page_size, page_size);
+}
+
+static void allow_mappings(size_t nr)
+{
+	FILE *f = fopen("/proc/sys/vm/max_map_count", "w");
+
+	if (!f || fprintf(f, "%lu\n", nr) < 0 || fclose(f))
+		bench_fail("max_map_count", -errno);
 }
 
 static void register_mappings(struct job *j)
 {
 	int ret = spapr_register(j->c, j->mappings,
-				 (MAPPINGS + 1) * page_size);
+				 (j->nr_mappings + 1) * page_size);
 
 	if (ret != -EFAULT)
 		bench_fail("register what is not mapped", ret);
@@ -299,9 +422,16 @@ int main(void)
 	worst("window_with_65536_entries", &j, window);
 	must("unmap", spapr_unmap(j.c, j.start, WINDOW));
 	worst("register_256M", &j, register_all);
-	make_mappings(&j);
+	region_rows(&j);
+	huge_row(&j, 21, "map_16_pages_of_2M");
+	huge_row(&j, 24, "map_16_pages_of_16M");
+	huge_row(&j, 30, "map_16_pages_of_1G");
+	make_mappings(&j, MAPPINGS);
 	worst("register_60000_mappings", &j, register_mappings);
 	munmap(j.mappings, MAPPINGS * page_size);
 	guest_rows(&j);
+	allow_mappings(2 * MANY_MAPPINGS);
+	make_mappings(&j, MANY_MAPPINGS);
+	worst("register_1M_mappings", &j, register_mappings);
 	return 0;
 }

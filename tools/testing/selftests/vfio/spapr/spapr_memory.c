@@ -5,18 +5,11 @@
  * process does to its mappings afterwards.
  */
 #define _GNU_SOURCE
-#include <sched.h>
-#include <signal.h>
-#include <time.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "spapr_call.h"
 #include "spapr_one_group.h"
-
-#define KB(bytes)	((long)((bytes) / 1024))
 
 /* A refused REGISTER, without any effect. */
 static void refused(struct __test_metadata *_metadata, int c, int error,
@@ -50,7 +43,7 @@ TEST_F(one_group, charge)
 	expect_usage(_metadata, &self->was);
 }
 
-/* What the last user leaves registered goes with the container. */
+/* Regions that the last user leaves go with the container. */
 TEST_F(one_group, closed_with_regions)
 {
 	char *buf = buf_alloc(8 * page_size, page_size);
@@ -441,7 +434,7 @@ TEST_F(one_group, limit_create)
 	long base, charge;
 	struct usage was;
 
-	/* What the window costs, without the default window */
+	/* The cost of the window, without the default window */
 	ASSERT_EQ(0, spapr_create(self->c, 16, SZ_16M, 1, NULL));
 	base = locked_kb();
 	ASSERT_EQ(0, spapr_remove(self->c, SLOT1_START));
@@ -504,7 +497,7 @@ TEST_F(moved, region_keeps_its_pages)
 	char *to = move(self->buf, self->size);
 
 	ASSERT_NE(NULL, to);
-	/* What was mapped stays, and the old address still names the pages */
+	/* Entries stay, and the old address still names the pages */
 	EXPECT_EQ(READ_WRITE, probe_reach(&self->probe, 0, to));
 	ASSERT_EQ(0, spapr_map(self->c, SZ_1M, self->buf + page_size, SZ_4K));
 	EXPECT_EQ(READ_WRITE, probe_reach(&self->probe, SZ_1M, to + page_size));
@@ -665,56 +658,6 @@ static char *many_pages(void)
 	return buf;
 }
 
-struct call {
-	int (*fn)(int c, const void *ua, uint64_t size);
-	int c;
-	const void *ua;
-	uint64_t size;
-	char stack[16384] __attribute__((aligned(16)));
-};
-
-static int call_it(void *arg)
-{
-	struct call *call = arg;
-
-	return call->fn(call->c, call->ua, call->size) ? 1 : 0;
-}
-
-/* Has another process make a call for the memory of this one. */
-static pid_t call_start(struct call *call)
-{
-	return clone(call_it, call->stack + sizeof(call->stack),
-		     CLONE_VM | CLONE_FILES | SIGCHLD, call);
-}
-
-static long now_us(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000L + ts.tv_nsec / 1000;
-}
-
-/* Kills it; returns after how many microseconds it was gone. */
-static long kill_us(struct __test_metadata *_metadata, pid_t pid)
-{
-	long start = now_us();
-	int status;
-
-	EXPECT_EQ(0, kill(pid, SIGKILL));
-	EXPECT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status));
-	return now_us() - start;
-}
-
-static void expect_success(struct __test_metadata *_metadata, pid_t pid)
-{
-	int status = -1;
-
-	EXPECT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_EQ(0, status);
-}
-
 FIXTURE(killed)
 {
 	FIXTURE_DATA(one_group) one;
@@ -766,7 +709,7 @@ TEST_F(killed, register_present)
 	EXPECT_GT(self->whole_us / 4, kill_us(_metadata, pid));
 }
 
-/* What waits for a call on the same container ends while that one goes on. */
+/* A call that waits for another on its container ends before that, killed. */
 static void kill_second(struct __test_metadata *_metadata,
 			FIXTURE_DATA(killed) *self)
 {
@@ -799,279 +742,6 @@ TEST_F(killed, waits_to_unregister)
 	EXPECT_EQ(0, spapr_unregister(self->c, self->buf, page_size));
 	self->was.locked_kb -= KB(page_size);
 	self->was.pinned -= 1;
-}
-
-/* ---- kinds of memory ---- */
-
-static char *anonymous(size_t size)
-{
-	return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE |
-		    MAP_ANONYMOUS, -1, 0);
-}
-
-/* All of it is the zero page, until it is pinned. */
-static char *zero_page(size_t size)
-{
-	char *buf = anonymous(size);
-	size_t at;
-
-	for (at = 0; at < size; at += page_size)
-		(void)*(volatile char *)(buf + at);
-	return buf;
-}
-
-static char *map_memfd(size_t size, int prot, int flags, int seals)
-{
-	int fd = memfd_create("kind", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	char *buf;
-
-	if (fd < 0 || ftruncate(fd, size))
-		return MAP_FAILED;
-	/* What is mapped already stays writable then. */
-	if (seals == F_SEAL_FUTURE_WRITE) {
-		buf = mmap(NULL, size, prot, flags, fd, 0);
-		fcntl(fd, F_ADD_SEALS, seals);
-	} else {
-		if (seals)
-			fcntl(fd, F_ADD_SEALS, seals);
-		buf = mmap(NULL, size, prot, flags, fd, 0);
-	}
-	close(fd);
-	return buf;
-}
-
-static char *memfd_shared(size_t size)
-{
-	return map_memfd(size, PROT_READ | PROT_WRITE, MAP_SHARED, 0);
-}
-
-static char *memfd_private(size_t size)
-{
-	return map_memfd(size, PROT_READ | PROT_WRITE, MAP_PRIVATE, 0);
-}
-
-static char *memfd_read_only(size_t size)
-{
-	return map_memfd(size, PROT_READ, MAP_SHARED, 0);
-}
-
-static char *memfd_sealed_later(size_t size)
-{
-	return map_memfd(size, PROT_READ | PROT_WRITE, MAP_SHARED,
-			 F_SEAL_FUTURE_WRITE);
-}
-
-static char *memfd_sealed(size_t size)
-{
-	return map_memfd(size, PROT_READ, MAP_SHARED, F_SEAL_WRITE);
-}
-
-static char *memfd_sealed_private(size_t size)
-{
-	return map_memfd(size, PROT_READ | PROT_WRITE, MAP_PRIVATE,
-			 F_SEAL_WRITE);
-}
-
-/* The file is shorter than what is mapped of it. */
-static char *memfd_truncated(size_t size)
-{
-	int fd = memfd_create("kind", MFD_CLOEXEC);
-	char *buf;
-
-	if (fd < 0 || ftruncate(fd, size / 2))
-		return MAP_FAILED;
-	buf = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	return buf;
-}
-
-static char *tmpfs(size_t size)
-{
-	int fd;
-	char *buf;
-
-	mkdir("/tmp", 0777);
-	mkdir("/tmp/kind", 0700);
-	if (mount("kind", "/tmp/kind", "tmpfs", 0, NULL))
-		return MAP_FAILED;
-	fd = open("/tmp/kind/file", O_RDWR | O_CREAT, 0600);
-	umount2("/tmp/kind", MNT_DETACH);
-	if (fd < 0 || ftruncate(fd, size))
-		return MAP_FAILED;
-	buf = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	return buf;
-}
-
-static char *half_file_half_anonymous(size_t size)
-{
-	char *buf = anonymous(size);
-	int fd = memfd_create("kind", MFD_CLOEXEC);
-
-	if (fd < 0 || ftruncate(fd, size / 2))
-		return MAP_FAILED;
-	if (mmap(buf + size / 2, size / 2, PROT_READ | PROT_WRITE, MAP_SHARED |
-		 MAP_FIXED, fd, 0) == MAP_FAILED)
-		return MAP_FAILED;
-	close(fd);
-	return buf;
-}
-
-/* A transparent huge page that is mapped as small ones. */
-static char *split_huge(size_t size)
-{
-	char *buf = buf_alloc(SZ_16M, SZ_16M);
-
-	madvise(buf, SZ_16M, MADV_HUGEPAGE);
-	memset(buf, 1, SZ_16M);
-	mprotect(buf + size, page_size, PROT_READ);
-	return buf;
-}
-
-/* Pages of one huge page that come back as others. */
-static char *punched_huge(size_t size)
-{
-	char *buf = buf_alloc(SZ_16M, SZ_16M);
-
-	madvise(buf, SZ_16M, MADV_HUGEPAGE);
-	memset(buf, 1, SZ_16M);
-	madvise(buf + page_size, page_size, MADV_DONTNEED);
-	return buf;
-}
-
-/* Below what the caller uses of it. */
-static char *stack(size_t size)
-{
-	char *top = (char *)((uintptr_t)__builtin_frame_address(0) &
-			     -page_size) - SZ_1M;
-	size_t at;
-
-	for (at = page_size; at <= size + SZ_1M; at += page_size)
-		*(volatile char *)(top + SZ_1M - at) = 1;
-	return top - size;
-}
-
-static char *vdso(size_t size)
-{
-	return (char *)getauxval(AT_SYSINFO_EHDR);
-}
-
-FIXTURE(kind)
-{
-	FIXTURE_DATA(one_group) one;
-	char *buf;
-	size_t size;
-};
-
-FIXTURE_VARIANT(kind)
-{
-	char *(*make)(size_t size);
-	int error;
-};
-
-FIXTURE_VARIANT_ADD(kind, anonymous) { anonymous };
-FIXTURE_VARIANT_ADD(kind, zero_page) { zero_page };
-FIXTURE_VARIANT_ADD(kind, memfd_shared) { memfd_shared };
-FIXTURE_VARIANT_ADD(kind, memfd_private) { memfd_private };
-FIXTURE_VARIANT_ADD(kind, memfd_read_only) { memfd_read_only, EFAULT };
-FIXTURE_VARIANT_ADD(kind, memfd_sealed_later) { memfd_sealed_later };
-FIXTURE_VARIANT_ADD(kind, memfd_sealed) { memfd_sealed, EFAULT };
-FIXTURE_VARIANT_ADD(kind, memfd_sealed_private) { memfd_sealed_private };
-FIXTURE_VARIANT_ADD(kind, memfd_truncated) { memfd_truncated, EFAULT };
-FIXTURE_VARIANT_ADD(kind, tmpfs) { tmpfs };
-FIXTURE_VARIANT_ADD(kind, half_file) { half_file_half_anonymous };
-FIXTURE_VARIANT_ADD(kind, split_huge) { split_huge };
-FIXTURE_VARIANT_ADD(kind, punched_huge) { punched_huge };
-FIXTURE_VARIANT_ADD(kind, stack) { stack };
-FIXTURE_VARIANT_ADD(kind, vdso) { vdso, EFAULT };
-
-FIXTURE_SETUP(kind)
-{
-	one_group_setup(_metadata, &self->one, NULL);
-	if (_metadata->exit_code)
-		return;
-	self->size = variant->make == vdso ? page_size : 8 * page_size;
-	self->buf = variant->make(self->size);
-	ASSERT_NE(MAP_FAILED, self->buf);
-	ASSERT_NE(NULL, self->buf);
-}
-
-FIXTURE_TEARDOWN(kind)
-{
-	one_group_teardown(_metadata, &self->one, NULL);
-}
-
-/* All of it is registered and charged, or none; devices reach what is. */
-TEST_F(kind, register_kind)
-{
-	int c = self->one.c, i;
-	struct probe probe;
-	struct usage was;
-
-	ASSERT_EQ(0, probe_init(&probe, c, &self->one.edu, self->one.last));
-	was = usage_now();
-	if (variant->error) {
-		refused(_metadata, c, variant->error, self->buf, self->size);
-		return;
-	}
-	ASSERT_EQ(0, spapr_register(c, self->buf, self->size));
-	EXPECT_EQ(was.locked_kb + KB(self->size), locked_kb());
-	EXPECT_EQ(was.pinned + self->size / page_size, pinned_pages());
-	buf_tag(self->buf, self->size);
-	ASSERT_EQ(0, spapr_map(c, 0, self->buf, self->size));
-	for (i = 0; i < 8; i += 3) {
-		EXPECT_EQ(READ_WRITE, probe_reach(&probe, i * page_size,
-						  self->buf + i * page_size));
-	}
-	ASSERT_EQ(0, spapr_unmap(c, 0, self->size));
-	ASSERT_EQ(0, spapr_unregister(c, self->buf, self->size));
-	expect_usage(_metadata, &was);
-}
-
-/* The same by a container of v1, which pins as it maps. */
-TEST_F(kind, map_kind_v1)
-{
-	struct edu *edu = &self->one.edu;
-	struct usage was;
-	int c, ret;
-
-	edu_close_group(edu);
-	c = container_open();
-	ASSERT_LE(0, edu_open_group(edu));
-	ASSERT_EQ(0, container_add(c, edu));
-	ASSERT_EQ(0, container_set_iommu(c, VFIO_SPAPR_TCE_IOMMU));
-	ASSERT_EQ(0, spapr_ioctl(c, VFIO_IOMMU_ENABLE, NULL));
-	/* which makes the default window */
-	ASSERT_EQ(0, spapr_unmap(c, 0, SZ_4K));
-	was = usage_now();
-	ret = spapr_map(c, 0, self->buf, self->size);
-	EXPECT_EQ(-variant->error, ret);
-	if (!ret) {
-		EXPECT_LT(was.pinned, pinned_pages());
-		EXPECT_EQ(0, spapr_unmap(c, 0, self->size));
-	}
-	expect_usage(_metadata, &was);
-	close(c);
-}
-
-/* A device's registers in the midst of memory. */
-TEST_F(one_group, register_device_beside_memory)
-{
-	char *buf = buf_alloc(4 * page_size, page_size);
-	int i;
-
-	ASSERT_EQ(0, edu_open(&self->edu));
-	/* The first BAR begins at 0 of the file. */
-	ASSERT_NE(MAP_FAILED, mmap(buf + 2 * page_size, page_size, PROT_READ |
-				   PROT_WRITE, MAP_SHARED | MAP_FIXED,
-				   self->edu.fd, 0));
-	for (i = 0; i < 3; i++)
-		refused(_metadata, self->c, EFAULT, buf + i * page_size,
-			(4 - i) * page_size);
-	EXPECT_EQ(0, spapr_register(self->c, buf, 2 * page_size));
-	EXPECT_EQ(0, spapr_register(self->c, buf + 3 * page_size, page_size));
-	/* The device is open for as long as it is mapped. */
-	munmap(buf + 2 * page_size, page_size);
 }
 
 TEST_HARNESS_MAIN

@@ -81,9 +81,16 @@ struct m_page *m_page(struct model *m, uint64_t ua)
 	return a ? &a->page[(ua - a->ua) / PAGE] : NULL;
 }
 
+static bool is_over_limit(const struct model *m, unsigned long pages)
+{
+	return m->limit != M_NO_LIMIT && m->locked + pages > m->limit;
+}
+
 static bool charge(struct model *m, unsigned long pages)
 {
-	if (m->limit != M_NO_LIMIT && m->locked + pages > m->limit)
+	if (is_over_limit(m, pages))
+		m_reap(m);
+	if (is_over_limit(m, pages))
 		return false;
 	m->locked += pages;
 	return true;
@@ -151,15 +158,20 @@ static void region_free(struct model *m, struct m_region *r)
 }
 
 /* Regions that nobody holds stay while there are entries, and no longer. */
-static void reap(struct model *m)
+bool m_reap(struct model *m)
 {
 	struct m_region *r, *next;
+	bool any = false;
 
 	for (r = m->regions; r; r = next) {
 		next = r->next;
-		if (!is_held(r) && !m_count(m, r))
-			region_free(m, r);
+		if (is_held(r) || m_count(m, r))
+			continue;
+		region_free(m, r);
+		any = true;
 	}
+
+	return any;
 }
 
 unsigned long m_pinned(struct model *m)
@@ -352,7 +364,7 @@ static void window_free(struct model *m, struct m_window *w)
 	m->locked -= w->charge;
 	free(w->run);
 	free(w);
-	reap(m);
+	m_reap(m);
 }
 
 static void liobn_forget(struct m_liobn *l, const struct m_window *w)
@@ -471,7 +483,7 @@ static void release(struct model *m, int c)
 	}
 	for (r = m->regions; r; r = r->next)
 		r->held[c] = false;
-	reap(m);
+	m_reap(m);
 	memset(box, 0, sizeof(*box));
 }
 
@@ -614,7 +626,7 @@ int m_register(struct model *m, int c, uint64_t ua, uint64_t size)
 	box->bound = true;
 	if (held_region(m, c, ua, size))
 		return -EBUSY;
-	reap(m);
+	m_reap(m);
 	r = region_at(m, ua);
 	if (r && r->ua == ua && r->pages == size / PAGE)
 		r->held[c] = true;
@@ -660,7 +672,7 @@ static int create(struct model *m, int c, unsigned int shift, uint64_t size,
 	if (ret)
 		return ret;
 	m->container[c].bound = true;
-	/* What is wrong by itself is refused before anything is charged. */
+	/* Wrong arguments are refused before anything is charged. */
 	if (!pending && free_window(&m->container[c]) < 0)
 		return -ENOSPC;
 	if (!window_cost(m, shift, size, levels, &level_bytes))
@@ -770,7 +782,8 @@ static int change_dma(struct model *m, int c, uint64_t iova, uint64_t ua,
 	if (ret)
 		return ret;
 	ret = change(m, c, iova, ua, size, perm);
-	if (ret)
+	/* With v1 the window stays until DISABLE. */
+	if (ret && m->container[c].version == 2)
 		default_forget(m, c, pending);
 	return ret;
 }
@@ -825,10 +838,12 @@ int m_disable(struct model *m, int c)
 		return -ENOTTY;
 	if (!box->enabled)
 		return 0;
+	/* The window goes with what is mapped; the next MAP makes it again. */
 	for (num = 0; num < M_WINDOWS; num++) {
 		if (box->window[num])
-			box->window[num]->runs = 0;
+			window_close(m, c, num);
 	}
+	box->default_pending = true;
 	m->locked -= m->machine.default_size / PAGE;
 	box->enabled = false;
 	return 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the ABI of the spapr TCE containers promises, as a plain program: no
- * system calls, no concurrency, nothing that is fast. Each function does to the
- * model what a call does to the kernel, and returns what the call has to
- * return; see Documentation/arch/powerpc/vfio-spapr-tce/abi.rst.
+ * The promises of the spapr TCE containers' ABI, as a plain program: no system
+ * calls, no concurrency, nothing that is fast. Each function does to the model
+ * what a call does to the kernel, and returns what the call has to return; see
+ * Documentation/arch/powerpc/vfio-spapr-tce/abi.rst.
  *
  * Nothing is counted along the way. How many entries point into a region is
  * found by looking at all entries of all windows, what is pinned by looking at
@@ -33,7 +33,7 @@
 #define M_WRITE		2UL
 #define M_PERM		(M_READ | M_WRITE)
 
-/* What the machine and its kernel are like. */
+/* Properties of the machine and its kernel. */
 struct m_machine {
 	unsigned int page_shift;
 	/* what GET_INFO tells */
@@ -195,7 +195,7 @@ long m_h_stuff(struct model *m, unsigned int l, uint64_t ioba, uint64_t tce,
 	       uint64_t n);
 long m_h_get(struct model *m, unsigned int l, uint64_t ioba, uint64_t *tce);
 
-/* What can be seen */
+/* These can be seen */
 
 /* Where a group's device gets at a bus address; NULL if nowhere. */
 char *m_reach(struct model *m, int g, uint64_t iova, unsigned long *perm);
@@ -203,5 +203,10 @@ char *m_reach(struct model *m, int g, uint64_t iova, unsigned long *perm);
 unsigned long m_count(struct model *m, const struct m_region *r);
 /* Pages that are pinned, each as often as it is. */
 unsigned long m_pinned(struct model *m);
+/*
+ * The kernel gives up regions that nobody holds or maps: within about a second
+ * by itself, or when a call wants their charge. Were there any?
+ */
+bool m_reap(struct model *m);
 
 #endif

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the kernel lets root see of windows and registered memory: the files in
- * debugfs, the trace events, and the program that prints them, compared with
- * what was done.
+ * Windows and registered memory as root sees them: the files in debugfs, the
+ * trace events, and the program that prints them, compared with what was done.
  */
 #include <dirent.h>
 #include <libgen.h>
@@ -19,7 +18,6 @@
 #include "kvm_fixture.h"
 
 #define DEBUGFS		"/sys/kernel/debug/powerpc/tce"
-#define TRACEFS		"/sys/kernel/tracing"
 
 /* 2^28 entries in three levels of 2^10 each: levels of 8 KiB. */
 #define WINDOW_SIZE	SZ_1T
@@ -252,7 +250,7 @@ TEST_F(observe, many_regions)
 	EXPECT_EQ(page_size, r.bytes);
 }
 
-/* Who has the file open when the window goes, reads nothing more. */
+/* A file that is open when the window goes reads nothing more. */
 TEST_F(observe, window_goes)
 {
 	char path[300], buf[64];
@@ -352,7 +350,7 @@ static FILE *run_program(struct __test_metadata *_metadata, const char *flag)
 		_exit(127);
 	}
 	close(fds[1]);
-	/* What it says fits into the pipe. */
+	/* Its output fits into the pipe. */
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	ASSERT_EQ(0, status);
 	return fdopen(fds[0], "r");
@@ -524,7 +522,7 @@ TEST_F(observe, events)
 	expect_events(_metadata, &wanted, &seen);
 }
 
-/* What a container had registered that nobody unregisters. */
+/* Regions of a container that nobody unregisters. */
 TEST_F(observe, container_dies)
 {
 	struct events wanted = { 0 }, seen;

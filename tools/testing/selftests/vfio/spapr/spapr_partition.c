@@ -1,32 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A partition as a host: the hypervisor keeps the tables, so what entries cost is
- * counted in hypercalls, what a window costs is the view, and groups of two PHBs
- * have nothing to share.
+ * A partition as a host: the hypervisor keeps the tables, so what entries cost
+ * is counted in hypercalls, what a window costs is the view, and groups of two
+ * PHBs have nothing to share.
  */
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 
+#include "kvm_fixture.h"
 #include "spapr_one_group.h"
 
-#define TRACEFS		"/sys/kernel/tracing"
 #define HCALLS		TRACEFS "/events/powerpc/hcall_entry"
 
 /* H_PUT_TCE, H_STUFF_TCE, H_PUT_TCE_INDIRECT */
 #define CHANGES_ENTRIES	"opcode==0x20||opcode==0x138||opcode==0x13c"
-
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
 
 /* From here on hypercalls that change entries are counted. */
 static int count_begin(void)
@@ -34,17 +22,17 @@ static int count_begin(void)
 	int ret;
 
 	mount("tracefs", TRACEFS, "tracefs", 0, NULL);
-	ret = write_file(HCALLS "/filter", CHANGES_ENTRIES);
+	ret = write_text(HCALLS "/filter", CHANGES_ENTRIES);
 	if (ret)
 		return ret;
-	ret = write_file(TRACEFS "/trace", "\n");
-	return ret ?: write_file(HCALLS "/enable", "1");
+	ret = write_text(TRACEFS "/trace", "\n");
+	return ret ?: write_text(HCALLS "/enable", "1");
 }
 
 /* How many there were, or -errno. */
 static int count_end(void)
 {
-	int ret = write_file(HCALLS "/enable", "0"), n = 0;
+	int ret = write_text(HCALLS "/enable", "0"), n = 0;
 	char line[512];
 	FILE *f;
 
@@ -134,7 +122,22 @@ TEST_F(partition, few_hypercalls)
 	EXPECT_EQ(1, hypercalls_to_unmap(self, 5, 1));
 }
 
-/* What is written by lists is what was asked for. */
+/* It does not matter either in how many regions and pages the memory is. */
+TEST_F(partition, few_hypercalls_to_many_regions)
+{
+	char *ua = self->buf;
+	uint64_t off;
+
+	ASSERT_EQ(0, spapr_unregister(self->g.c, ua, BUF_SIZE));
+	for (off = 0; off < BUF_SIZE; off += page_size)
+		ASSERT_EQ(0, spapr_register(self->g.c, ua + off, page_size));
+	EXPECT_EQ(1, hypercalls_to_map(self, 512, 512));
+	EXPECT_EQ(2, hypercalls_to_map(self, 0, 1024));
+	EXPECT_EQ(8, hypercalls_to_map(self, 0, 4096));
+	EXPECT_EQ(8, hypercalls_to_unmap(self, 0, 4096));
+}
+
+/* Entries that lists write are those that were asked for. */
 TEST_F(partition, reaches_what_was_mapped)
 {
 	static const unsigned int spots[] = { 0, 1, 15, 511, 512, 1023, 1500 };
@@ -160,18 +163,23 @@ TEST_F(partition, reaches_what_was_mapped)
 	EXPECT_EQ(0, probe_exit(&probe));
 }
 
-/* 8 bytes an entry and some: the hypervisor's table is not charged. */
-TEST_F(partition, charges_the_view)
+/* What a view of so many entries costs: 8 bytes for each, and some. */
+static void expect_charge(struct __test_metadata *_metadata, long entries,
+			  long kb)
 {
-	long entries = self->g.info.dma32_window_size / SZ_4K;
-	long kb = locked_kb() - self->g.was.locked_kb - BUF_SIZE / 1024;
-
 	EXPECT_LE(entries * 8 / 1024, kb);
 	EXPECT_GE(entries * 8 / 1024 + entries / 1024 +
 		  2 * (long)page_size / 1024, kb);
 }
 
-/* What GET_INFO says is taken, what it does not say is refused. */
+/* The hypervisor's table is not charged. */
+TEST_F(partition, charges_the_view)
+{
+	expect_charge(_metadata, self->g.info.dma32_window_size / SZ_4K,
+		      locked_kb() - self->g.was.locked_kb - BUF_SIZE / 1024);
+}
+
+/* Windows that GET_INFO names are taken, all others refused. */
 TEST_F(partition, levels)
 {
 	uint64_t start;
@@ -185,36 +193,95 @@ TEST_F(partition, levels)
 					&start));
 }
 
-/* Windows of the pages that GET_INFO names, in sizes up to all of memory. */
-TEST_F(partition, windows)
+static bool has_second_window(FIXTURE_DATA(partition) *self)
 {
-	static const unsigned int sizes[] = { 30, 32, 36 };
-	unsigned int shift, i;
+	return self->g.info.flags & VFIO_IOMMU_SPAPR_INFO_DDW &&
+	       self->g.info.ddw.max_dynamic_windows_supported > 1;
+}
+
+/* The window is charged, its entries lead to memory, and all of it goes. */
+static void expect_window(struct __test_metadata *_metadata,
+			  FIXTURE_DATA(partition) *self, struct probe *probe,
+			  unsigned int shift, uint64_t size, char *buf,
+			  uint64_t bytes)
+{
+	long locked = locked_kb();
+	struct spot spot;
 	uint64_t start;
 
-	if (!(self->g.info.flags & VFIO_IOMMU_SPAPR_INFO_DDW) ||
-	    self->g.info.ddw.max_dynamic_windows_supported < 2)
-		SKIP(return, "the hypervisor makes no second window");
-	for (shift = 12; shift < 64; shift++) {
-		if (!(self->g.info.ddw.pgsizes >> shift & 1) ||
-		    shift > page_shift)
-			continue;
-		for (i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
-			long locked = locked_kb();
-
-			ASSERT_EQ(0, spapr_create(self->g.c, shift,
-						  1UL << sizes[i], 1, &start)) {
-				TH_LOG("pages 1 << %u, window 1 << %u", shift,
-				       sizes[i]);
-			}
-			EXPECT_EQ(0, spapr_map(self->g.c, start, self->buf,
-					       SZ_1M));
-			EXPECT_EQ(-EBUSY, spapr_unregister(self->g.c, self->buf,
-							   BUF_SIZE));
-			EXPECT_EQ(0, spapr_remove(self->g.c, start));
-			EXPECT_EQ(locked, locked_kb());
-		}
+	ASSERT_EQ(0, spapr_create(self->g.c, shift, size, 1, &start)) {
+		TH_LOG("pages 1 << %u, window of %#lx", shift, (long)size);
 	}
+	expect_charge(_metadata, size >> shift, locked_kb() - locked);
+	EXPECT_EQ(0, spapr_map(self->g.c, start + size - bytes, buf, bytes));
+	spot = (struct spot){ start + size - SZ_4K, buf + bytes - SZ_4K };
+	EXPECT_EQ(0, probe_spots(probe, &spot, 1));
+	EXPECT_EQ(-EBUSY, spapr_unregister(self->g.c, buf, bytes));
+	EXPECT_EQ(0, spapr_unmap(self->g.c, start + size - bytes, bytes));
+	spot.ua = NULL;
+	EXPECT_EQ(0, probe_spots(probe, &spot, 1));
+	/* what is mapped goes with the window */
+	EXPECT_EQ(0, spapr_map(self->g.c, start, buf, bytes));
+	EXPECT_EQ(0, spapr_remove(self->g.c, start));
+	EXPECT_EQ(locked, locked_kb());
+	EXPECT_EQ(0, spapr_unregister(self->g.c, buf, bytes));
+	EXPECT_EQ(0, spapr_register(self->g.c, buf, bytes));
+}
+
+/* Windows of all pages that GET_INFO names, in sizes up to all of memory. */
+TEST_F(partition, windows)
+{
+	static const unsigned int sizes[] = { 30, 32, 36, 40 };
+	unsigned int shift, i;
+	struct probe probe;
+
+	if (!has_second_window(self))
+		SKIP(return, "the hypervisor makes no second window");
+	ASSERT_EQ(0, probe_init(&probe, self->g.c, &self->g.edu, self->g.last));
+	for (shift = 12; shift < 64; shift++) {
+		uint64_t bytes = shift > 20 ? 1UL << shift : SZ_1M;
+		char *buf;
+
+		if (!(self->g.info.ddw.pgsizes >> shift & 1))
+			continue;
+		buf = buf_alloc_contig(bytes, shift);
+		if (!buf) {
+			TH_LOG("no memory for pages 1 << %u", shift);
+			continue;
+		}
+		buf_tag(buf, bytes);
+		ASSERT_EQ(0, spapr_register(self->g.c, buf, bytes));
+		for (i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+			expect_window(_metadata, self, &probe, shift,
+				      1UL << sizes[i], buf, bytes);
+		ASSERT_EQ(0, spapr_unregister(self->g.c, buf, bytes));
+		munmap(buf, bytes);
+	}
+	EXPECT_EQ(0, probe_exit(&probe));
+}
+
+/* The default window can go, and comes back where it was. */
+TEST_F(partition, default_window_again)
+{
+	uint64_t start, first = self->g.info.dma32_window_start;
+	long locked = locked_kb();
+	struct spot spot = { first, self->buf };
+	struct probe probe;
+
+	if (!has_second_window(self))
+		SKIP(return, "the hypervisor makes no windows");
+	ASSERT_EQ(0, spapr_remove(self->g.c, first));
+	EXPECT_GT(locked, locked_kb());
+	ASSERT_EQ(0, spapr_create(self->g.c, 12,
+				  self->g.info.dma32_window_size, 1, &start));
+	EXPECT_EQ(first, start);
+	EXPECT_EQ(locked, locked_kb());
+	buf_tag(self->buf, SZ_1M);
+	ASSERT_EQ(0, probe_init(&probe, self->g.c, &self->g.edu, self->g.last));
+	ASSERT_EQ(0, spapr_map(self->g.c, first, self->buf, SZ_1M));
+	EXPECT_EQ(0, probe_spots(&probe, &spot, 1));
+	ASSERT_EQ(0, spapr_unmap(self->g.c, first, SZ_1M));
+	EXPECT_EQ(0, probe_exit(&probe));
 }
 
 /* Tables of one PE cannot be another one's: a second group is told at once. */
@@ -231,25 +298,152 @@ TEST_F(partition, second_group)
 	edu_close_group(&edu[other]);
 }
 
-/* before the default window is made as well */
-TEST(second_group_at_once)
+/* A container, and groups of two PHBs that are not in it. */
+FIXTURE(two_phbs)
 {
 	struct edu edu[2];
 	int c;
+};
 
+FIXTURE_SETUP(two_phbs)
+{
+	int i;
+
+	self->c = -1;
 	if (!is_partition())
 		SKIP(return, "not a partition");
-	if (edu_find(edu, 2) < 2)
+	if (edu_find(self->edu, 2) < 2)
 		SKIP(return, "no two groups with an edu device each");
-	c = container_open();
-	ASSERT_LE(0, edu_open_group(&edu[0]));
-	ASSERT_LE(0, edu_open_group(&edu[1]));
-	ASSERT_EQ(0, container_add(c, &edu[0]));
-	ASSERT_EQ(0, container_set_iommu(c, VFIO_SPAPR_TCE_v2_IOMMU));
-	EXPECT_EQ(-EPERM, container_add(c, &edu[1]));
-	edu_close_group(&edu[0]);
-	edu_close_group(&edu[1]);
-	close(c);
+	self->c = container_open();
+	ASSERT_LE(0, self->c);
+	for (i = 0; i < 2; i++)
+		ASSERT_LE(0, edu_open_group(&self->edu[i]));
+}
+
+FIXTURE_TEARDOWN(two_phbs)
+{
+	int i;
+
+	for (i = 0; self->c >= 0 && i < 2; i++)
+		edu_close_group(&self->edu[i]);
+	if (self->c >= 0)
+		close(self->c);
+}
+
+/* A second group is refused before the default window is made as well. */
+TEST_F(two_phbs, at_once)
+{
+	ASSERT_EQ(0, container_add(self->c, &self->edu[0]));
+	ASSERT_EQ(0, container_set_iommu(self->c, VFIO_SPAPR_TCE_v2_IOMMU));
+	EXPECT_EQ(-EPERM, container_add(self->c, &self->edu[1]));
+}
+
+/* Two groups that are there before SET_IOMMU: it fails, and works with one. */
+TEST_F(two_phbs, before)
+{
+	void *buf;
+
+	ASSERT_EQ(0, container_add(self->c, &self->edu[0]));
+	ASSERT_EQ(0, container_add(self->c, &self->edu[1]));
+	EXPECT_EQ(-EPERM, container_set_iommu(self->c,
+					      VFIO_SPAPR_TCE_v2_IOMMU));
+	EXPECT_EQ(0, container_del(self->c, &self->edu[1]));
+	EXPECT_EQ(0, container_set_iommu(self->c, VFIO_SPAPR_TCE_v2_IOMMU));
+	buf = buf_alloc(SZ_64K, SZ_64K);
+	EXPECT_EQ(0, spapr_register(self->c, buf, SZ_64K));
+	EXPECT_EQ(0, spapr_map(self->c, 0, buf, SZ_4K));
+}
+
+/* ---- guests of the partition ---- */
+
+FIXTURE(partition_guest)
+{
+	struct guest g;
+};
+
+FIXTURE_VARIANT(partition_guest)
+{
+	enum mmu mmu;
+};
+
+FIXTURE_VARIANT_ADD(partition_guest, radix) { RADIX };
+FIXTURE_VARIANT_ADD(partition_guest, pr) { PR };
+
+FIXTURE_SETUP(partition_guest)
+{
+	if (!is_partition())
+		SKIP(return, "not a partition");
+	guest_setup(_metadata, &self->g, variant->mmu, true);
+}
+
+FIXTURE_TEARDOWN(partition_guest)
+{
+	guest_teardown(_metadata, &self->g);
+}
+
+static int hypercalls_to_put_list(struct guest *g, uint64_t i, uint64_t n)
+{
+	int ret = count_begin();
+
+	if (!ret && put_list(g, i, n))
+		ret = -EIO;
+	return ret ?: count_end();
+}
+
+static int hypercalls_to_stuff(struct guest *g, uint64_t i, uint64_t n)
+{
+	int ret = count_begin();
+
+	if (!ret && stuff(g, i, 0, n))
+		ret = -EIO;
+	return ret ?: count_end();
+}
+
+/* Of a list's entries none is where the one before it ends. */
+static void scatter(struct guest *g, unsigned int n)
+{
+	unsigned int pages = 2 * REGION_SIZE >> g->shift, i;
+
+	for (i = 0; i < n; i++)
+		list_set(&g->cpu, 0, i, gpa(A, (uint64_t)(i * 5 % pages) <<
+					    g->shift) | TCE_RW);
+}
+
+/* A guest's list takes as many hypercalls of the host as entries of a range. */
+TEST_F(partition_guest, lists)
+{
+	struct guest *g = &self->g;
+	int n;
+
+	guest_liobn(_metadata, g, 12, 0, SZ_1G / SZ_4K);
+	guest_attach(_metadata, g, 0);
+	scatter(g, 512);
+	EXPECT_EQ(1, hypercalls_to_put_list(g, 1024, 512));
+	EXPECT_EQ(1, hypercalls_to_stuff(g, 1024, 512));
+	/* in two chunks */
+	n = hypercalls_to_put_list(g, 2000, 512);
+	EXPECT_LE(1, n);
+	EXPECT_GE(2, n);
+	n = hypercalls_to_stuff(g, 2000, 512);
+	EXPECT_LE(1, n);
+	EXPECT_GE(2, n);
+	EXPECT_EQ(1, hypercalls_to_put_list(g, 7, 1));
+	EXPECT_EQ(1, hypercalls_to_stuff(g, 7, 1));
+}
+
+/* Pages of the guest that are 16 of the window's */
+TEST_F(partition_guest, lists_of_large_pages)
+{
+	struct guest *g = &self->g;
+
+	guest_liobn(_metadata, g, 16, 0, SZ_1G / SZ_64K);
+	guest_attach(_metadata, g, 0);
+	scatter(g, 512);
+	/* 1024 entries, and 8192 */
+	EXPECT_EQ(2, hypercalls_to_put_list(g, 64, 64));
+	EXPECT_EQ(16, hypercalls_to_put_list(g, 512, 512));
+	EXPECT_EQ(16, hypercalls_to_stuff(g, 512, 512));
+	EXPECT_EQ(2, hypercalls_to_stuff(g, 64, 64));
 }
 
 TEST_HARNESS_MAIN

@@ -525,7 +525,7 @@ static void brawl(struct __test_metadata *_metadata, FIXTURE_DATA(race) *self,
 	threads_race(_metadata, threads, n, race_seconds(RACE_SECONDS));
 }
 
-/* What MAP returns while a window, or a region, is missing. */
+/* The errors of MAP while a window, or a region, is missing. */
 #define NO_WINDOW	ERR(ENXIO)
 #define NO_REGION	ERR(EINVAL)
 

@@ -152,17 +152,34 @@ static inline void watch(struct __test_metadata *_metadata, double seconds)
 	} while (now() < end);
 }
 
+static inline bool each_is_good(const struct thread *threads, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++) {
+		if (!threads[i].good)
+			return false;
+	}
+	return true;
+}
+
 /*
  * From start to end, each has done something that was not refused, and nothing
- * that cannot be.
+ * that cannot be. On a busy machine that may take longer than it should.
  */
+#define RACE_MOST_TIMES		5
+
 static inline void threads_race(struct __test_metadata *_metadata,
 				struct thread *threads, int n, double seconds)
 {
 	int i;
 
 	threads_start(threads, n);
-	watch(_metadata, seconds);
+	for (i = 0; i < RACE_MOST_TIMES; i++) {
+		watch(_metadata, seconds);
+		if (each_is_good(threads, n))
+			break;
+	}
 	threads_end(threads, n);
 	for (i = 0; i < n; i++) {
 		EXPECT_LT(0, threads[i].good) {

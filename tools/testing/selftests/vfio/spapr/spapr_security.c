@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What an owner of a group must not get, as far as no other program tests it;
+ * Things that an owner of a group must not get, if no other program tests it;
  * see Documentation/arch/powerpc/vfio-spapr-tce/security.rst.
  */
 #include <fcntl.h>
@@ -56,8 +56,8 @@ TEST_F(one_group, no_bypass)
 }
 
 /*
- * A new table holds nothing of the one before it, which was of the same shape or
- * of another, full, and went without being unmapped.
+ * A new table holds nothing of the one before it, which was of the same shape
+ * or of another, full, and went without being unmapped.
  */
 TEST_F(one_group, new_tables_are_empty)
 {

@@ -153,7 +153,7 @@ TEST_F(shared, let_go)
 	EXPECT_EQ(-EINVAL, spapr_map(self->c[1], 0, self->buf, SZ_4K));
 }
 
-/* What one container leaves behind is not the other's concern. */
+/* Regions of one container do not concern the other. */
 TEST_F(shared, one_closes)
 {
 	edu_close(&self->two.edu[0]);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A device that an administrator takes away while a process uses it, and that
- * comes back for another process. The process that had it keeps what it can: its
- * container, the file of the old group, and a VM whose LIOBN was attached to a
- * window of the group. None of it may reach the device's next owner.
+ * comes back for another process. The process that had it keeps what it can:
+ * its container, the file of the old group, and a VM whose LIOBN was attached to
+ * a window of the group. None of it may reach the device's next owner.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +98,7 @@ FIXTURE_TEARDOWN(unplug)
 	EXPECT_EQ(self->groups, groups_settle(self->groups));
 }
 
-/* What the device of the new owner reaches: nothing yet, and what is mapped. */
+/* The device of the new owner reaches nothing yet, and then its mappings. */
 static void expect_reach(struct __test_metadata *_metadata, struct owner *new,
 			 int reach)
 {

@@ -194,13 +194,19 @@ int edu_set_command(struct edu *edu)
 		      edu->config + PCI_COMMAND) == sizeof(command) ? 0 : -EIO;
 }
 
-int edu_open(struct edu *edu)
+bool edu_is_master(const struct edu *edu)
+{
+	uint16_t command = 0;
+
+	if (pread(edu->fd, &command, sizeof(command),
+		  edu->config + PCI_COMMAND) != sizeof(command))
+		die("command of %s", edu->name);
+	return le16toh(command) & PCI_COMMAND_MASTER;
+}
+
+int edu_start(struct edu *edu)
 {
 	uint64_t offset, size;
-
-	edu->fd = ioctl(edu->group_fd, VFIO_GROUP_GET_DEVICE_FD, edu->name);
-	if (edu->fd < 0)
-		return -errno;
 
 	edu->config = edu_region(edu, VFIO_PCI_CONFIG_REGION_INDEX, &size);
 	if (edu_set_command(edu))
@@ -214,14 +220,23 @@ int edu_open(struct edu *edu)
 	return 0;
 }
 
+int edu_open(struct edu *edu)
+{
+	edu->fd = ioctl(edu->group_fd, VFIO_GROUP_GET_DEVICE_FD, edu->name);
+	return edu->fd < 0 ? -errno : edu_start(edu);
+}
+
 void edu_close(struct edu *edu)
 {
 	uint64_t size;
 
 	if (edu->fd < 0)
 		return;
-	edu_region(edu, VFIO_PCI_BAR0_REGION_INDEX, &size);
-	munmap((void *)edu->bar, size);
+	if (edu->bar) {
+		edu_region(edu, VFIO_PCI_BAR0_REGION_INDEX, &size);
+		munmap((void *)edu->bar, size);
+		edu->bar = NULL;
+	}
 	close(edu->fd);
 	edu->fd = -1;
 }
@@ -433,34 +448,56 @@ static unsigned int huge_shift(unsigned int shift)
 	return best;
 }
 
-void *buf_alloc_huge(size_t size, unsigned int shift)
+/*
+ * Makes @size whole huge pages of at least 1 << @shift, which the kernel may
+ * have; returns log2 of theirs, 0 if there are none.
+ */
+static unsigned int huge_allow(size_t *size, unsigned int shift)
 {
 	unsigned int huge = huge_shift(shift);
-	char path[100];
-	void *buf;
-	FILE *f;
+	char path[100], text[32];
 
-	if (!huge)
-		return NULL;
 	/*
 	 * pin_user_pages() does not find pages of 16 MiB in a kernel with pages
 	 * of 4 KiB, and faults them in for ever.
 	 */
-	if (huge == 24 && page_shift == 12)
-		return NULL;
-	size = (size + (1UL << huge) - 1) & -(1UL << huge);
+	if (!huge || (huge == 24 && page_shift == 12))
+		return 0;
+	*size = (*size + (1UL << huge) - 1) & -(1UL << huge);
 	snprintf(path, sizeof(path),
 		 "/sys/kernel/mm/hugepages/hugepages-%lukB/nr_overcommit_hugepages",
 		 1UL << (huge - 10));
-	f = fopen(path, "w");
-	if (!f)
-		return NULL;
-	fprintf(f, "%lu\n", (size >> huge) + 16);
-	if (fclose(f))
+	snprintf(text, sizeof(text), "%lu", (*size >> huge) + 16);
+	return write_text(path, text) ? 0 : huge;
+}
+
+void *buf_alloc_huge(size_t size, unsigned int shift)
+{
+	unsigned int huge = huge_allow(&size, shift);
+	void *buf;
+
+	if (!huge)
 		return NULL;
 	buf = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE |
 		   MAP_ANONYMOUS | MAP_HUGETLB | (huge << MAP_HUGE_SHIFT), -1,
 		   0);
+	return buf == MAP_FAILED ? NULL : buf;
+}
+
+void *buf_alloc_huge_shared(size_t size, unsigned int shift)
+{
+	unsigned int huge = huge_allow(&size, shift);
+	void *buf = MAP_FAILED;
+	int fd;
+
+	if (!huge)
+		return NULL;
+	fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB |
+			  huge << MAP_HUGE_SHIFT);
+	if (fd >= 0 && !ftruncate(fd, size))
+		buf = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+			   0);
+	close(fd);
 	return buf == MAP_FAILED ? NULL : buf;
 }
 
@@ -476,12 +513,29 @@ static uint64_t tag_of(const void *word)
 	return TAG_MAGIC << 48 | (uintptr_t)word;
 }
 
-void buf_tag(void *buf, size_t size)
+void buf_tag_for(void *buf, const void *ua, size_t size)
 {
+	const uint64_t *as = ua;
 	uint64_t *word = buf;
 
-	for (; size; size -= 8, word++)
-		*word = tag_of(word);
+	for (; size; size -= 8)
+		*word++ = tag_of(as++);
+}
+
+void buf_tag(void *buf, size_t size)
+{
+	buf_tag_for(buf, buf, size);
+}
+
+bool buf_is_tagged(const void *buf, size_t size)
+{
+	const uint64_t *word = buf;
+
+	for (; size; size -= 8, word++) {
+		if (*word != tag_of(word))
+			return false;
+	}
+	return true;
 }
 
 /* ---- what the device sees ---- */
@@ -701,7 +755,7 @@ long mem_free_kb(void)
 	return read_keyed("/proc/meminfo", "MemFree");
 }
 
-/* What a dead process had is freed behind RCU: wait until enough is. */
+/* Memory of a dead process is freed behind RCU: wait until enough is. */
 long mem_free_kb_settle(long kb)
 {
 	long now = mem_free_kb();
@@ -796,9 +850,9 @@ int read_pfns(const void *ua, uint64_t *pfn, unsigned long n)
 
 /* ---- what an administrator does ---- */
 
-static int write_text(const char *path, const char *text)
+int write_text(const char *path, const char *text)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC), ret = 0;
 
 	if (fd < 0)
 		return -errno;
@@ -877,6 +931,19 @@ int read_slot(struct slot *slot, int group)
 	return 0;
 }
 
+int slot_others(const struct slot *slot, const struct edu *edu,
+		struct slot *others)
+{
+	int i;
+
+	others->nr = 0;
+	for (i = 0; i < slot->nr; i++) {
+		if (strcmp(slot->name[i], edu->name))
+			strcpy(others->name[others->nr++], slot->name[i]);
+	}
+	return others->nr;
+}
+
 /* Returns when the driver has let go of all of them. */
 int slot_remove(const struct slot *slot)
 {
@@ -902,15 +969,20 @@ static int bind_one(const char *name)
 	return ret ?: write_text("/sys/bus/pci/drivers_probe", name);
 }
 
-/* Finds the devices again, gives them to vfio-pci, and finds @edu among them. */
-int slot_return(const struct slot *slot, struct edu *edu)
+int slot_bring(const struct slot *slot)
 {
-	struct edu found[4];
-	int i, n, ret;
+	int ret = write_text("/sys/bus/pci/rescan", "1"), i;
 
-	ret = write_text("/sys/bus/pci/rescan", "1");
 	for (i = 0; !ret && i < slot->nr; i++)
 		ret = bind_one(slot->name[i]);
+	return ret;
+}
+
+int slot_return(const struct slot *slot, struct edu *edu)
+{
+	int ret = slot_bring(slot), i, n;
+	struct edu found[4];
+
 	if (ret)
 		return ret;
 
@@ -938,7 +1010,7 @@ int count_groups(void)
 	return n;
 }
 
-/* What a removed device had is freed behind RCU, and by work queues. */
+/* Memory of a removed device is freed behind RCU, and by work queues. */
 int groups_settle(int want)
 {
 	struct timespec ts = { .tv_nsec = 20000000 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the tests of the spapr TCE containers share: the ioctls as functions,
+ * Shared by the tests of the spapr TCE containers: the ioctls as functions,
  * QEMU's "edu" device as the thing that does DMA, and the counters that tell
  * whether everything was given back.
  *
@@ -50,13 +50,20 @@ int edu_find(struct edu *edu, int max);
 int edu_open_group(struct edu *edu);
 /* Opens a device whose group is in a container, ready for DMA. */
 int edu_open(struct edu *edu);
+/* What makes a device that is open ready for DMA. */
+int edu_start(struct edu *edu);
 /* Memory and bus mastering on, as by edu_open(): a reset switches them off. */
 int edu_set_command(struct edu *edu);
+bool edu_is_master(const struct edu *edu);
 void edu_close(struct edu *edu);
 void edu_close_group(struct edu *edu);
 
+#define TRACEFS	"/sys/kernel/tracing"
+
+/* What the file had is gone, as with a shell's ">". Returns 0 or -errno. */
+int write_text(const char *path, const char *text);
 /*
- * What an administrator does to the device: takes its driver away, or all of it,
+ * An administrator's acts on the device: takes its driver away, or all of it,
  * and brings it back. Each returns when that is done.
  */
 int edu_unbind(const struct edu *edu);
@@ -93,10 +100,15 @@ int spapr_ioctl(int c, unsigned long request, void *arg);
 void *buf_alloc(size_t size, size_t align);
 /* The same from huge pages, so contiguous in pieces of up to 1 << @shift. */
 void *buf_alloc_huge(size_t size, unsigned int shift);
+/* The same as memory of a file. */
+void *buf_alloc_huge_shared(size_t size, unsigned int shift);
 /* Memory that IOMMU pages of 1 << @shift can be mapped to; NULL if none. */
 void *buf_alloc_contig(size_t size, unsigned int shift);
 /* Writes into each word what names it: no two words of the process agree. */
 void buf_tag(void *buf, size_t size);
+/* Writes what buf_tag() of the memory at @ua would write there. */
+void buf_tag_for(void *buf, const void *ua, size_t size);
+bool buf_is_tagged(const void *buf, size_t size);
 
 /*
  * The page through which a test sees what the device saw: registered, and
@@ -133,11 +145,12 @@ int probe_spots(struct probe *p, const struct spot *spots, int n);
 
 /*
  * Has the device read @ua through @iova and write it. Returns what worked, as
- * a mask, or -EIO if only some of the data arrived, or if the device does no DMA.
+ * a mask, or -EIO if only some of the data arrived, or if the device does no
+ * DMA.
  */
 int probe_reach(struct probe *p, uint64_t iova, void *ua);
 
-/* What a process can see of charges and pins. */
+/* Charges and pins that a process can see. */
 struct usage {
 	long locked_kb;		/* charged to this process */
 	long pinned;		/* pages pinned in the whole machine */
@@ -177,7 +190,7 @@ bool has_ended(pid_t pid, int seconds, int *status);
 /* Runs @fn in a forked child (so in another mm) and returns what it returns. */
 int in_child(int (*fn)(void *arg), void *arg);
 
-/* What an administrator does: all devices of a group are removed, and found. */
+/* An administrator removes all devices of a group, and has them found. */
 
 #define SLOT_DEVICES	8
 #define SLOT_NAME	32
@@ -189,9 +202,14 @@ struct slot {
 };
 
 int read_slot(struct slot *slot, int group);
+/* All but the test device; returns how many. */
+int slot_others(const struct slot *slot, const struct edu *edu,
+		struct slot *others);
 /* Returns when the driver has let go of all of them. */
 int slot_remove(const struct slot *slot);
-/* Finds the devices again, gives them to vfio-pci, and finds @edu among them. */
+/* Finds the devices again, and gives them to vfio-pci. */
+int slot_bring(const struct slot *slot);
+/* The same, and finds @edu among them. */
 int slot_return(const struct slot *slot, struct edu *edu);
 int count_groups(void);
 /* Waits up to two seconds for so many groups: they are freed behind RCU. */

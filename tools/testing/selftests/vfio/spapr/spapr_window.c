@@ -191,7 +191,7 @@ TEST_F(window, bad_page_shift)
 
 	for (i = 0; i < ARRAY_SIZE(bad); i++)
 		refused(_metadata, self->c, EINVAL, bad[i], SZ_1G, 1);
-	/* What GET_INFO does not name is not there */
+	/* Sizes that GET_INFO does not name are not there */
 	for (i = 0; i < 64; i++)
 		if (!(self->one.info.ddw.pgsizes >> i & 1))
 			refused(_metadata, self->c, EINVAL, i, 1UL << 40, 2);
