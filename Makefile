@@ -11,8 +11,8 @@
 	check check-long check-base check-fixes check-tools check-patches \
 	kernel-fixes kernel-guest am bisect base-7.2 base-7.3 \
 	gates fuzz fuzz-selftest fuzz-corpus fuzz-abi stress latency \
-	bench figures profile build-configs deb lint docs kunit clean \
-	run-qemu run-dpdk client-setup gdb
+	bench figures profile lines build-configs deb lint docs kunit clean \
+	run-qemu run-dpdk client-setup gdb proofs provers
 
 POWERNV := tools/testing/powernv
 SELFTEST := tools/testing/selftests/vfio/spapr
@@ -38,6 +38,8 @@ HOST_WORDS ?=
 GDB ?=
 UNTIL ?=
 BOOT ?=
+FROM ?=
+TO ?=
 TREE ?=
 DEB_FLAVOUR ?= powerpc64le
 DEB_VERSION ?= $(or $(if $(BASE),$(BASE_VERSION)),6.12)
@@ -93,11 +95,13 @@ test
   make check-base       the tests on the unpatched base, where many fail
   make check-fixes      what the fixes mend, on the base with the fixes alone
   make check-tools      the tools that test (part of check)
-  make gates            lint, build-configs and fuzz, as check runs them
+  make gates            lint, build-configs, fuzz and proofs, as check does
   make lint             checkpatch of files and series, kernel-doc, sparse,
                         coccinelle, W=1 of gcc and clang, docs
   make build-configs    compile what is ours in six other configurations
   make docs             build the documentation (build/docs) without a warning
+  make proofs           of what goes without a lock, by herd7, and of what is
+                        reckoned, by cbmc
   make fuzz             fuzz index, registry, view and tables on this machine
   make fuzz-selftest    plant faults, which the fuzzers have to find
   make fuzz-abi         random calls against a model (SEED= STEPS=)
@@ -107,6 +111,7 @@ test
 measure
   make bench            ours and the base: instructions, memory; 35 minutes
   make profile          the functions in which a call's instructions are
+  make lines            the cache lines that calls of two CPUs both write
   make latency          the longest times without scheduling
   make figures          write the results of bench and check into README,
                         series/cover and Documentation
@@ -118,7 +123,7 @@ series
   make am TREE=PATH     apply them to a git tree of the kernel
   make check-patches    apply them with git am and quilt, and compare
   make bisect           compile what each step touches, in order (BOOT=1: and run
-                        tests after the steps that name some)
+                        tests after the steps that name some; FROM=STEP TO=STEP)
   make deb              a Debian package for ppc64el (build/deb): 90 minutes
   make base-7.2         unpack current mainline, for BASE=build/base-7.2;
                         base-7.3: the next version, from experimental
@@ -180,7 +185,8 @@ check-patches: tree patches
 # Compiles what each step of the series touches, in order.
 bisect: kernel-64k $(if $(BOOT),tests)
 	@$(POWERNV)/bisect_series.py --base $(BASE_TREE) --build $(BUILD) \
-		--jobs $(JOBS) $(if $(BOOT),--boot)
+		--jobs $(JOBS) $(if $(BOOT),--boot) \
+		$(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO))
 
 # Current mainline as another base, and its next version.
 SUITE_7.2 := unstable
@@ -206,7 +212,7 @@ TEST_MAKE = $(MAKE) -s -C $(BUILD)/linux/$(SELFTEST) OUTPUT=$(BUILD)/tests \
 tests: headers
 	@rm -rf $(BUILD)/tests
 	@mkdir -p $(BUILD)/tests
-	@$(TEST_MAKE) all
+	@$(TEST_MAKE) -j$(JOBS) all
 	@$(TEST_MAKE) --no-print-directory COLLECTION=t emit_tests | \
 		sed -n 's/^t://p' >$(BUILD)/tests/.list
 
@@ -221,9 +227,17 @@ kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan kernel-gdb: kernel-%
 # Static gates, configurations that no machine here boots, and fuzzers: each is
 # one result, and build/gates.txt has them for check.
 GATES = BUILD=$(BUILD) BASE_TREE=$(BASE_TREE) $(POWERNV)/gates.py
-gates: kernel-64k
+gates: kernel-64k provers
 	@rm -f $(BUILD)/gates.txt
 	@$(GATES) short || [ -s $(BUILD)/gates.txt ]
+
+# These are not in Debian 12. They run with libraries of their own, from where they
+# were unpacked; without one the gates skip what it would prove.
+provers: setup
+	@$(POWERNV)/fetch --suite unstable herdtools7 libc6 libgmp10 build/herd || \
+		echo 'no herd7: litmus tests are skipped'
+	@$(POWERNV)/fetch --suite trixie cbmc minisat libc6 libstdc++6 libgcc-s1 \
+		zlib1g build/cbmc || echo 'no cbmc: proofs are skipped'
 
 # The kernel's own documentation build. A message about a file of ours is an
 # error.
@@ -242,6 +256,9 @@ lint: kernel-64k
 
 build-configs: tree
 	@$(GATES) builds
+
+proofs: tree provers
+	@$(GATES) proofs
 
 FUZZ = $(MAKE) -s --no-print-directory -C $(BUILD)/linux/tools/testing/tce \
 	OUTPUT=$(BUILD)/fuzz -j$(JOBS) $(if $(FUZZERS),FUZZERS='$(FUZZERS)')
@@ -320,7 +337,7 @@ check: check-tools kernels tests $(if $(WHOLE),gates)
 		$(if $(WHOLE),--results $(BUILD)/gates.txt)
 
 # All that takes too long for CI.
-check-long: check-tools kernel-64k kernel-4k kernel-guest \
+check-long: check-tools provers kernel-64k kernel-4k kernel-guest \
 		$(addprefix kernel-,$(DEBUG_KERNELS)) tests
 	@rm -f $(BUILD)/gates.txt
 	@$(GATES) short long || [ -s $(BUILD)/gates.txt ]
@@ -352,6 +369,11 @@ PROFILED := $(or $(MACHINE),powernv9 powernv8)
 profile: kernel-64k tests
 	@for m in $(PROFILED); do $(POWERNV)/profile_calls.py $$m || exit; done
 
+# Exit status 1 if more are shared than shared_lines.py has.
+lines: kernel-64k tests
+	@status=0; for m in $(PROFILED); do \
+		$(POWERNV)/shared_lines.py $$m || status=$$?; done; exit $$status
+
 # SEED, STEPS and SECONDS say how long; a short run of each is part of check. With
 # a kernel that checks itself the timeouts are those that check has for it.
 CHOSEN := $(or $(firstword $(ONLY)),64k)
@@ -367,9 +389,11 @@ stress: kernel-$(CHOSEN) tests
 		--extra-append 'loglevel=6$(if $(DEBUG), watchdog_thresh=60)' \
 		--args 'SEED=$(SEED) SECONDS=$(SECONDS)'
 
-latency: kernel-64k tests
-	@for m in powernv9 powernv8; do echo $$m; \
-		$(POWERNV)/boot.py $$m --icount --run spapr_latency || exit 1; done
+latency: kernel-$(CHOSEN) tests
+	@for m in $(or $(MACHINE),powernv9 powernv8); do echo $$m; \
+		$(POWERNV)/boot.py $$m --kernel $(OUT_$(CHOSEN))/vmlinux \
+			--extra-append 'hugepagesz=1G hugepages=1' \
+			--icount --run spapr_latency || exit 1; done
 
 clean:
 	rm -rf build

@@ -7,14 +7,15 @@ of all files that any step touches, and of the files beside those that include
 a header that any step touches, are brought up to date for a host with pages of
 64 KiB and of 4 KiB, for a guest, and for a kernel without TCE tables for VFIO. A
 warning is a failure, and so is a host whose VFIO driver or KVM cannot be
-configured, unless series/series says so of the step. Then every
-symbol that these objects want has to be in one of them or in the rest of the
-kernel, and what the rest wants has to stay: a step that takes away what is still
-called does not link. The rest is what the finished kernel has besides, and what
-these objects of the base want of others: in another configuration that is more.
+configured. Then every symbol that these objects want has to be in one of them
+or in the rest of the kernel, and what the rest wants has to stay: a step that
+takes away what is still called does not link. The rest is what the finished
+kernel has besides, and what these objects of the base want of others: in another
+configuration that is more.
 
 Each configuration has one build directory, so an object is compiled once unless
-a step changes it.
+a step changes it. --from and --to choose a range of steps; the one before the
+first of them is built as well, for comparison.
 
 With --boot, after those steps that series/series has a "test" for, the whole
 kernel is linked for a host, and runs these programs on powernv9 and powernv8.
@@ -30,23 +31,15 @@ import time
 sys.dont_write_bytecode = True
 import compose      # noqa: E402
 import machine      # noqa: E402
+from common import (CROSS, HERE, base_version, built_objects,   # noqa: E402
+                    make_words)
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
-CONFIGS = ('powernv-host', '4k-pages', 'pseries-guest', 'no-tce')
 HOSTS = ('powernv-host', '4k-pages')
+CONFIGS = (*HOSTS, 'pseries-guest', 'no-tce')
 # What a host is to have at each step
 WANTED = ('VFIO_IOMMU_SPAPR_TCE', 'KVM_BOOK3S_64_HV', 'SPAPR_TCE_IOMMU')
 MACHINES = ('powernv9', 'powernv8')
 ROOTS = ('arch/powerpc/', 'drivers/', 'virt/')
-# Which objects a folder's Makefile names, in one configuration.
-QUERY = '''all:;
-include include/config/auto.conf
-include $(srctree)/scripts/Kbuild.include
-include $(srctree)/$(file)
-objs := $(obj-y) $(obj-m) $(lib-y)
-$(info $(objs) $(foreach o,$(objs:.o=),$($(o)-y) $($(o)-m) $($(o)-objs)))
-'''
 DEFINED = 'BDRTVWSGiu'          # what nm calls a symbol that is there
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
 
@@ -66,8 +59,7 @@ class Config:
 
     def make(self, *words):
         return subprocess.run(
-            ['make', '-C', self.args.tree, f'O={self.out}', 'ARCH=powerpc',
-             f'CROSS_COMPILE={self.args.cross}', f'-j{self.args.jobs}', *words],
+            make_words(self.args.tree, self.out, *words, jobs=self.args.jobs),
             text=True, stdout=subprocess.PIPE, check=False,
             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
             errors='replace')
@@ -76,50 +68,15 @@ class Config:
         run = subprocess.run(
             [os.path.join(HERE, 'kernel.py'), '--tree', self.args.tree, '--out',
              self.out, '--fragment', f'{self.name}.config', '--lenient',
-             '--cross', self.args.cross, 'prepare'],
+             '--cross', CROSS, 'prepare'],
             text=True, capture_output=True, check=False)
         if run.returncode:
             raise Bad(run.stdout + run.stderr)
-
-    def lacking(self):
-        """Of what a host is to have, what was not configured."""
-        if self.name not in HOSTS:
-            return []
         with open(os.path.join(self.out, '.config'), encoding='utf-8') as f:
             lines = f.read().split('\n')
-        return [o for o in WANTED if f'CONFIG_{o}=y' not in lines]
-
-    def named(self, folder):
-        """What the Makefile of a folder names in this configuration."""
-        names = [os.path.join(folder, n) for n in ('Kbuild', 'Makefile')]
-        names = [n for n in names
-                 if os.path.exists(os.path.join(self.args.tree, n))]
-        if not names:
-            return set()
-        run = subprocess.run(
-            ['make', '-s', '-C', self.out, '-f', '-', f'file={names[0]}',
-             f'obj={folder}', f'src={self.args.tree}/{folder}',
-             'SRCARCH=powerpc', f'srctree={self.args.tree}'], text=True,
-            input=QUERY, capture_output=True, check=False)
-        if run.returncode:
-            raise Bad(run.stderr)
-        return set(run.stdout.split())
-
-    def entered(self, folder):
-        """Does the build come to this folder?"""
-        parent, name = os.path.split(folder)
-        return parent in ('', 'arch') or \
-            (name + '/' in self.named(parent) and self.entered(parent))
-
-    def configured(self, objects):
-        """Those of the objects that this configuration has."""
-        have = set()
-        for folder in {os.path.dirname(o) for o in objects}:
-            if self.entered(folder):
-                # One Makefile names objects of virt/kvm, by ../../../.
-                have |= {os.path.normpath(f'{folder}/{o}')
-                         for o in self.named(folder)}
-        return sorted(objects & have)
+        lost = [o for o in WANTED if f'CONFIG_{o}=y' not in lines]
+        if self.name in HOSTS and lost:
+            raise Bad('cannot be configured: ' + ' '.join(lost))
 
     def compile(self, objects):
         """How many were compiled."""
@@ -132,8 +89,7 @@ class Config:
         return sum(bool(re.match(r'^  (CC|AS) ', l)) for l in lines)
 
     def symbols(self, objects, kinds):
-        return symbols([os.path.join(self.out, o) for o in objects], kinds,
-                       self.args)
+        return symbols([os.path.join(self.out, o) for o in objects], kinds)
 
     def wanted(self, objects):
         """The symbols that are wanted and nobody has."""
@@ -141,8 +97,8 @@ class Config:
             self.symbols(objects, DEFINED) - {'.TOC.'}
 
 
-def symbols(files, kinds, args):
-    run = subprocess.run([f'{args.cross}nm', '-g', *files], text=True,
+def symbols(files, kinds):
+    run = subprocess.run([f'{CROSS}nm', '-g', *files], text=True,
                          capture_output=True, check=True)
     return {m.group(2) for m in re.finditer(
         r'^(?:[0-9a-f]{16}| {16}) (\S) (\S+)$', run.stdout, re.M)
@@ -177,11 +133,12 @@ def includers(headers, folders, tree):
     text = {}
     for name in {n for f in folders for n in sources_below(tree, f)}:
         with open(os.path.join(tree, name), encoding='utf-8') as f:
-            text[name] = INCLUDE.findall(f.read())
+            text[name] = {os.path.basename(i) if i.startswith('../') else i
+                          for i in INCLUDE.findall(f.read())}
     while new:
         tails = {h.split('/include/')[-1] for h in new} | \
             {os.path.basename(h) for h in new if '/include/' not in h}
-        more = {n for n, names in text.items() if tails & set(names)}
+        more = {n for n, names in text.items() if tails & names}
         new = {n for n in more - found if n.endswith('.h')}
         found |= more
     return found
@@ -198,43 +155,29 @@ def objects_of(names, folders, tree):
 class Walk:
     """Goes from step to step."""
 
-    def __init__(self, args, steps, touched):
-        self.args, self.steps, self.touched = args, steps, touched
-        self.folders = {os.path.dirname(n) for n in touched
-                        if n.startswith(ROOTS) and '/include/' not in n}
+    def __init__(self, args, repo):
+        self.args, self.repo = args, repo
         self.configs = [Config(n, args) for n in args.config or CONFIGS]
         self.every, self.built = set(), set()
-        self.nr, self.total = 0, 0
+        self.total = 0
 
-    def install(self, stage):
-        """Brings a step's files into the tree; which ones it changed."""
-        changed = []
-        for name in sorted(stage.touched):
-            target = os.path.join(self.args.tree, name)
-            if not compose.same(stage.path(name), target):
-                compose.put(stage.path(name), target)
-                changed.append(name)
-        return changed
-
-    def objects(self):
-        """Those of all steps whose source files are there at this one."""
-        return {o for o in self.every if has_source(o, self.args.tree)}
-
-    def begin(self, finished):
-        """The base's objects, and what they want of the rest of the kernel."""
+    def begin(self):
+        """The objects before the first step, and what they want of the rest."""
+        code = [n for n in self.repo.names if n.startswith(ROOTS)]
+        folders = {os.path.dirname(n) for n in code if '/include/' not in n}
         for tree in (self.args.tree, self.args.final):
-            self.every |= objects_of(self.touched, self.folders, tree)
+            self.every |= objects_of(self.repo.names, folders, tree)
+        finished = os.path.join(self.args.build, 'k64')
         ours, others = set(), set()
         for name in objects_below(finished):
-            if not has_source(name, self.args.final):
-                continue
-            (ours if name in self.every else others).add(
-                os.path.join(finished, name))
-        rest = symbols([os.path.join(finished, 'vmlinux')], DEFINED,
-                       self.args) - symbols(ours, DEFINED, self.args)
-        called = symbols(others, 'U', self.args)
+            if has_source(name, self.args.final):
+                (ours if name in self.every else others).add(
+                    os.path.join(finished, name))
+        rest = symbols([os.path.join(finished, 'vmlinux')], DEFINED) - \
+            symbols(ours, DEFINED)
+        called = symbols(others, 'U')
 
-        def base(config):
+        def first(config):
             config.configure()
             nr, chosen = self.compile(config)
             config.rest = rest
@@ -242,16 +185,16 @@ class Walk:
             config.called = called & config.symbols(chosen, DEFINED)
             return nr
 
-        self.each('base', base)
+        self.each('before', first)
 
-    def step(self, step, stage):
-        self.nr += 1
-        changed = [n for n in self.install(stage) if n.startswith(ROOTS)]
-        where = f'{self.nr:2}/{len(self.steps)} {step.name}'
+    def step(self, where, step):
+        changed = [n for n in self.repo.changed(
+            self.args.tree, self.repo.ends[step], install=True)
+            if n.startswith(ROOTS)]
         if not changed:
             print(f'{where}: no code of the kernel', flush=True)
             return
-        self.each(where, lambda config: self.build(config, changed, step))
+        self.each(where, lambda config: self.build(config, changed))
         if self.args.boot and step.test:
             self.boot(where, step)
 
@@ -262,13 +205,12 @@ class Walk:
         if run.returncode:
             raise Bad(f'{where}, vmlinux:\n' + run.stdout[-2000:])
         for name in MACHINES:
-            spec = machine.Spec(
+            log = f'{step.name.replace("/", "-")}-{name}.log'
+            result = machine.boot(machine.Spec(
                 machine=name, kernel=os.path.join(host.out, 'vmlinux'),
                 tree=self.args.final, tests=step.test, smp=1, icount=True,
                 append='kunit.enable=0', label=f'{where}, {name}',
-                log=os.path.join(self.args.work, f'{step.name.replace("/", "-")}'
-                                 f'-{name}.log'))
-            result = machine.boot(spec)
+                log=os.path.join(self.args.work, log)))
             if not result.good():
                 raise Bad(f'{where}, {name}: ' + ', '.join(
                     result.failed[:20] or ['nothing ran']))
@@ -288,18 +230,15 @@ class Walk:
               f'{time.monotonic() - start:.0f} s', flush=True)
 
     def compile(self, config):
-        chosen = config.configured(self.objects())
+        objects = {o for o in self.every if has_source(o, self.args.tree)}
+        chosen = built_objects(self.args.tree, config.out, objects)
         nr = config.compile(chosen)
         self.built |= set(chosen)
         return nr, chosen
 
-    def build(self, config, changed, step):
+    def build(self, config, changed):
         if any('Kconfig' in n for n in changed):
             config.configure()
-        lacking = config.lacking()
-        if config.name in HOSTS and lacking != step.lacks:
-            raise Bad(f'cannot be configured: {" ".join(lacking) or "nothing"}; '
-                      f'series/series says {" ".join(step.lacks) or "nothing"}')
         nr, chosen = self.compile(config)
         lost = config.wanted(chosen)
         if lost:
@@ -307,42 +246,37 @@ class Walk:
         return nr
 
 
-def prepare_tree(args, touched):
-    """The base; of an old tree only what steps touch has to be put back."""
-    noted = os.path.join(args.work, 'touched')
-    names = set(touched)
-    if os.path.exists(noted):
-        with open(noted, encoding='utf-8') as f:
-            identity, *old = f.read().split('\n')
-        names |= set(old)
-        if identity != args.identity:
-            shutil.rmtree(args.tree, ignore_errors=True)
-    if not os.path.isdir(args.tree):
-        compose.make_tree(args.base, args.tree)
-    with open(noted, 'w', encoding='utf-8') as f:
-        f.write('\n'.join([args.identity, *sorted(names)]))
-    for name in names - {''}:
-        source = os.path.join(args.base, name)
-        target = os.path.join(args.tree, name)
-        if not compose.same(source, target):
-            compose.put(source, target)
+def chosen_steps(args, steps):
+    """From which step on, and those to build: where they are, and they."""
+    names = [s.name for s in steps]
+    for name in (args.first, args.last):
+        if name and name not in names:
+            raise Bad(f'series/series has no step {name}')
+    first = names.index(args.first) if args.first else 0
+    last = names.index(args.last) if args.last else len(names) - 1
+    return first, [(f'{i + 1:2}/{len(steps)} {s.name}', s)
+                   for i, s in enumerate(steps) if first <= i <= last]
 
 
 def walk(args):
-    steps = compose.read_series(TOP)
-    stage = compose.Staging(args.base, os.path.join(args.work, 'stage'))
-    compose.apply_steps(stage, steps, TOP)
-    touched = sorted(stage.touched)
-    prepare_tree(args, touched)
-    w = Walk(args, steps, touched)
-    w.begin(os.path.join(args.build, 'k64'))
-    stage = compose.Staging(args.base, stage.root)
-    compose.apply_steps(stage, steps, TOP, lambda step: w.step(step, stage))
-    never = {n for n in touched if n.startswith(ROOTS) and n.endswith('.c')
+    steps = compose.read_series()
+    first, chosen = chosen_steps(args, steps)
+    record = os.path.join(args.work, 'manifest.json')
+    repo = compose.Repo(args.base, os.path.join(args.work, 'git')).make(
+        steps, compose.tree_record(record)['touched'])
+    compose.bring_tree(args.base, f'{args.base} {base_version(args.base)}',
+                       args.tree, record, repo.names)
+    repo.changed(args.tree, repo.ends[steps[first - 1]] if first else
+                 repo.start, install=True)
+    w = Walk(args, repo)
+    w.begin()
+    for where, step in chosen:
+        w.step(where, step)
+    never = {n for n in repo.names if n.startswith(ROOTS) and n.endswith('.c')
              and n[:-2] + '.o' not in w.built}
-    if never and not args.config:
+    if never and not args.config and chosen[-1][1] is steps[-1] and not first:
         raise Bad('compiled by no configuration: ' + ' '.join(sorted(never)))
-    return w.total
+    return len(chosen), w.total
 
 
 def main():
@@ -352,25 +286,25 @@ def main():
                    help='where linux and k64 lie, the finished kernel')
     p.add_argument('--config', action='append', choices=CONFIGS,
                    help='this one only')
+    p.add_argument('--from', dest='first', default='', metavar='STEP')
+    p.add_argument('--to', dest='last', default='', metavar='STEP')
     p.add_argument('--boot', action='store_true',
                    help='run the programs that series/series names')
     p.add_argument('--jobs', default=os.cpu_count())
-    p.add_argument('--cross', default=os.environ.get(
-        'CROSS_COMPILE', 'powerpc64le-linux-gnu-'))
     args = p.parse_args()
-    args.work = os.path.join(os.path.abspath(args.build), 'bisect')
-    args.tree = os.path.join(args.work, 'linux')
-    args.final = os.path.join(os.path.abspath(args.build), 'linux')
+    args.build = os.path.abspath(args.build)
     args.base = os.path.abspath(args.base)
-    args.identity = f'{args.base} {compose.base_version(args.base)}'
+    args.work = os.path.join(args.build, 'bisect')
+    args.tree = os.path.join(args.work, 'linux')
+    args.final = os.path.join(args.build, 'linux')
     os.makedirs(args.work, exist_ok=True)
     start = time.monotonic()
     try:
-        total = walk(args)
+        nr, total = walk(args)
     except (Bad, compose.Broken) as e:
         print(f'bisect: {e}', file=sys.stderr)
         return 1
-    print(f'bisect: every step builds, {total} objects, '
+    print(f'bisect: {nr} steps build, {total} objects, '
           f'{time.monotonic() - start:.0f} s')
     return 0
 

@@ -2,14 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """Applies the series to the pristine base, once with git am, part by part, and
 once with quilt, and compares: after each part with what its steps compose, and
-at the end with the composed tree, byte for byte. Then asks get_maintainer.pl for
-every file of ours, which has to answer with our entry.
+at the end with the composed tree. Then asks get_maintainer.pl for every file of
+ours, which has to answer with our entry.
 
-Only files that the series touches are copied; that it touches no others is
-seen by comparing the composed tree with the base.
+No patch has more than LONGEST lines, so that one can review it. Files that are
+new, removed or rewritten do not count. Each fix names the commit (Fixes:) or the
+version that its fault came with.
+
+Git compares trees by their ids, in the small repository of compose.py: only the
+files that the series touches are in it. That it touches no others is seen by
+comparing the composed tree with the base.
 """
 import argparse
-import filecmp
 import glob
 import os
 import re
@@ -19,137 +23,114 @@ import sys
 import time
 
 sys.dont_write_bytecode = True
-import compose      # noqa: E402
+import compose                      # noqa: E402
+from common import TOP, our_files   # noqa: E402
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
+
+LONGEST = 1200
+WHOLE = re.compile(r'^(?:new file|deleted file|dissimilarity index)', re.M)
+SINCE = re.compile(r'^Fixes: [0-9a-f]{12} \(".*"\)$|\bLinux\s+\d+\.\d+\b', re.M)
 
 
 class Bad(Exception):
     """What is wrong with the series."""
 
 
-def run(*words, cwd, **env):
+def run(*words, cwd):
     done = subprocess.run(words, cwd=cwd, text=True, capture_output=True,
-                          env=dict(os.environ, **env), check=False)
+                          check=False)
     if done.returncode:
         raise Bad(f'{" ".join(words[:2])}: {done.stdout}{done.stderr}')
     return done.stdout
 
 
-def touched(folder):
-    """The files that the patches of a folder name."""
-    names = set()
-    for patch in os.listdir(folder):
-        with open(os.path.join(folder, patch), encoding='utf-8') as f:
-            for a, b in re.findall(r'^diff --git a/(\S+) b/(\S+)$', f.read(),
-                                   re.M):
-                names.update((a, b))
-    return sorted(names)
+def same(what, repo, commit):
+    """Is the repository's work tree, all of it, what a commit has?"""
+    repo.git('add', '-Af')
+    differ = repo.git('diff', '--cached', '--stat', commit).strip()
+    if differ:
+        raise Bad(f'{what}: not what was composed:\n{differ}')
 
 
-def pristine(base, names, folder):
-    shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder)
-    for name in names:
-        if os.path.exists(os.path.join(base, name)):
-            target = os.path.join(folder, name)
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            shutil.copy2(os.path.join(base, name), target)
-
-
-def compare(what, names, folder, tree):
-    for name in names:
-        have, want = os.path.join(folder, name), os.path.join(tree, name)
-        if os.path.exists(have) != os.path.exists(want):
-            raise Bad(f'{what}: {name} is in one tree only')
-        if not os.path.exists(have):
-            continue
-        if not filecmp.cmp(have, want, shallow=False):
-            raise Bad(f'{what}: {name} differs')
-        if os.access(have, os.X_OK) != os.access(want, os.X_OK):
-            raise Bad(f'{what}: {name} is executable in one tree only')
-
-
-def check_git(patches, names, args):
-    work = os.path.join(args.build, 'check-patches', 'git')
-    pristine(args.base, names, work)
-    who = {f'GIT_{w}_{k}': 'check' for w in ('AUTHOR', 'COMMITTER')
-           for k in ('NAME', 'EMAIL')}
-    env = dict(who, GIT_CONFIG_GLOBAL='/dev/null', GIT_CONFIG_NOSYSTEM='1')
-    run('git', 'init', '-q', cwd=work, **env)
-    run('git', 'add', '-Af', cwd=work, **env)
-    run('git', 'commit', '-q', '-m', 'base', cwd=work, **env)
-    steps = compose.read_series(TOP)
+def check_git(args, repo):
+    repo.git('checkout', '-q', '-B', 'am', repo.start)
     count = 0
-    for nr, part in enumerate(compose.parts_of(steps), 1):
+    for nr, part in enumerate(compose.parts_of(repo.ends), 1):
         # All files of the folder, as its user would.
-        mails = sorted(glob.glob(f'{patches}/{nr}-{part.name}/*'))
-        run('git', 'am', '-q', *mails, cwd=work, **env)
-        compare(f'git am of {part.name}', names, work,
-                composed(steps, part, names, args))
+        mails = sorted(glob.glob(f'{args.patches}/{nr}-{part.name}/*'))
+        repo.git('am', '-q', *mails, env=compose.author(TOP))
+        same(f'git am of {part.name}', repo, compose.end_of(repo, part))
         count += len(mails)
-    compare('git am', names, work, os.path.join(args.build, 'linux'))
     return count
 
 
-def composed(steps, part, names, args):
-    """The files as they are after that part."""
-    folder = os.path.join(args.build, 'check-patches', 'stage')
-    stage = compose.Staging(args.base, folder)
-    compose.apply_steps(stage, compose.until(steps, part.name), TOP)
-    for name in names:
-        stage.fetch(name)
-    return folder
-
-
-def check_quilt(patches, names, args):
-    work = os.path.join(args.build, 'check-patches', 'quilt')
-    pristine(args.base, names, work)
-    shutil.copytree(os.path.join(patches, 'quilt', 'patches'),
-                    os.path.join(work, 'patches'))
+def check_quilt(args, repo):
+    repo.git('checkout', '-q', '-B', 'quilt', repo.start)
     # No fuzz, and no file or setting of the user's.
-    run('quilt', '--quiltrc', '-', 'push', '-a', '-q', '--fuzz=0', cwd=work)
-    compare('quilt', names, work, os.path.join(args.build, 'linux'))
+    os.environ['QUILT_PATCHES'] = f'{args.patches}/quilt/patches'
+    run('quilt', '--quiltrc', '-', 'push', '-a', '-q', '--fuzz=0',
+        cwd=repo.folder)
+    shutil.rmtree(repo.path('.pc'))
+    same('quilt', repo, list(repo.ends.values())[-1])
 
 
-def check_untouched(names, args):
-    """The composed tree differs from the base in those files alone."""
-    done = subprocess.run(
-        ['rsync', '-rlnc', '--delete', '--itemize-changes', '--exclude',
-         '__pycache__', args.base + '/', os.path.join(args.build, 'linux') +
-         '/'], text=True, capture_output=True, check=True)
-    lines = [l.split(maxsplit=1) for l in done.stdout.splitlines()]
-    other = [n for _, n in lines if not n.endswith('/') and n not in names]
+def lines_of_changes(text):
+    """Of a patch, without files that are there or gone as a whole."""
+    head, *files = re.split(r'^(?=diff --git )', text, flags=re.M)
+    return sum(t.count('\n') for t in (head, *files) if not
+               (t != head and WHOLE.search(t.split('\n--- ', maxsplit=1)[0])))
+
+
+def check_letters(args, _):
+    longest = 0
+    for path in sorted(glob.glob(f'{args.patches}/[0-9]-*/*')):
+        text = compose.read(path)
+        name = os.path.relpath(path, args.patches)
+        lines = lines_of_changes(text)
+        if lines > LONGEST:
+            raise Bad(f'{name}: {lines} lines of changes')
+        message = re.split(r'^---$', text, maxsplit=1, flags=re.M)[0]
+        if '-fixes/' in name and not SINCE.search(message):
+            raise Bad(f'{name}: since when is there the fault?')
+        longest = max(longest, lines)
+    return f'{longest} lines at most,'
+
+
+def check_tree(args, repo):
+    """build/linux is what was composed, and else the base."""
+    changed = repo.changed(args.tree, list(repo.ends.values())[-1])
+    if changed:
+        raise Bad('build/linux differs in ' + ' '.join(changed[:5]))
+    lines = run('rsync', '-rlnc', '--delete', '--itemize-changes', '--exclude',
+                '__pycache__', args.base + '/', args.tree + '/', cwd='/')
+    other = [n for _, n in (l.split(maxsplit=1) for l in lines.splitlines())
+             if not n.endswith('/') and n not in repo.names]
     if other:
         raise Bad('not of the series: ' + ' '.join(other[:5]))
 
 
-def check_maintainers(args):
-    tree = os.path.join(args.build, 'linux')
+def check_maintainers(args, _):
     with open(os.path.join(TOP, 'MAINTAINERS'), encoding='utf-8') as f:
         title = f.readline().strip()
-    ours = run('git', 'ls-files', '-co', '--exclude-standard', cwd=TOP)
-    names = [n for n in ours.split('\n') if '/' in n and not n.startswith(
-        ('series/', '.ci/', 'tools/testing/powernv/'))]
-    names = [n for n in names if os.path.exists(os.path.join(TOP, n))]
+    names = [n for n in our_files()
+             if '/' in n and not n.startswith(compose.OWN)]
     script = ('perl', 'scripts/get_maintainer.pl')
-    for line in run(*script, '--self-test=sections', cwd=tree).split('\n'):
+    for line in run(*script, '--self-test=sections', cwd=args.tree).split('\n'):
         if title in line:
             raise Bad(line)
     for name in names:
         out = run(*script, '--no-git', '--no-git-fallback', '--sections', '-f',
-                  name, cwd=tree)
+                  name, cwd=args.tree)
         if not re.search('^' + re.escape(title) + '$', out, re.M):
             raise Bad(f'{name}: not covered by our entry of MAINTAINERS')
     return len(names)
 
 
-def timed(what, function, *args):
-    start = time.monotonic()
-    result = function(*args)
-    print(f'{what}: {result or ""}{" " if result else ""}'
-          f'good, {time.monotonic() - start:.1f} s', flush=True)
+CHECKS = {'patches, messages': check_letters,
+          'patches that git am takes': check_git,
+          'quilt push -a': check_quilt,
+          'no other file is touched': check_tree,
+          'files that MAINTAINERS covers': check_maintainers}
 
 
 def main():
@@ -158,17 +139,19 @@ def main():
     p.add_argument('--build', required=True,
                    help='where the composed tree and patches/ lie')
     args = p.parse_args()
-    patches = os.path.join(args.build, 'patches')
-    names = touched(os.path.join(patches, 'quilt', 'patches'))
+    args.tree = os.path.join(os.path.abspath(args.build), 'linux')
+    args.patches = os.path.join(os.path.abspath(args.build), 'patches')
+    folder = os.path.join(os.path.abspath(args.build), 'check-patches')
     try:
-        timed('patches that git am takes', check_git, patches, names, args)
-        timed('quilt push -a', check_quilt, patches, names, args)
-        timed('no other file is touched', check_untouched, names, args)
-        timed('files that MAINTAINERS covers', check_maintainers, args)
-    except Bad as e:
+        repo = compose.Repo(args.base, folder).make(compose.read_series())
+        for what, check in CHECKS.items():
+            start = time.monotonic()
+            print(f'{what}: {check(args, repo) or ""} good, '
+                  f'{time.monotonic() - start:.1f} s', flush=True)
+    except (Bad, compose.Broken) as e:
         print(f'check-patches: {e}', file=sys.stderr)
         return 1
-    shutil.rmtree(os.path.join(args.build, 'check-patches'))
+    shutil.rmtree(folder)
     return 0
 
 

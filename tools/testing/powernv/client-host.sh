@@ -70,15 +70,14 @@ bind_card() {
 
 # --- QEMU --------------------------------------------------------------------
 
-# Only POWER8 has a real mode for guests. The counters go with the guest.
+# The counters go with the guest.
 show_counters() {
-	local dir=/sys/kernel/debug/kvm real over
-	grep -q POWER8 /proc/cpuinfo || return
-	[ -e $dir/tce_real_mode ] || die 'nothing counts hypercalls'
-	read -r real <$dir/tce_real_mode
+	local dir=/sys/kernel/debug/kvm early over
+	[ -e $dir/tce_early ] || die 'nothing counts hypercalls'
+	read -r early <$dir/tce_early
 	read -r over <$dir/tce_handed_over
-	echo "TCE hypercalls: real mode finished $real, handed over $over"
-	[ "$real" -gt "$over" ] || die 'real mode has not done its part'
+	echo "TCE hypercalls: finished early $early, handed over $over"
+	[ "$early" -gt "$over" ] || die 'hypercalls were not finished early'
 }
 
 watch_guest() {

@@ -2,6 +2,7 @@
 """What the tools of this folder share: where things lie, which files are ours,
 and which objects kbuild builds."""
 import os
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 BUILD = os.environ.get('POWERNV_BUILD') or os.path.join(TOP, 'build')
 CROSS = os.environ.get('CROSS_COMPILE', 'powerpc64le-linux-gnu-')
-# What a folder's Makefile names in a configuration. Kbuild has it worked out.
+# Objects that a folder's Makefile names in a configuration, as Kbuild has them.
 NAMED = '''all:;
 include include/config/auto.conf
 include $(srctree)/scripts/Kbuild.include
@@ -31,12 +32,26 @@ def read(path):
 
 
 def our_files(*ends, top=TOP):
-    """Files of the repository, those that git ignores left out."""
-    names = subprocess.run(
+    """Files of the repository; of one of git, without those that it ignores."""
+    run = subprocess.run(
         ['git', '-C', top, 'ls-files', '-co', '--exclude-standard'],
-        check=True, stdout=subprocess.PIPE, text=True).stdout.split('\n')
-    return [n for n in names if n.endswith(ends or '') and
-            os.path.isfile(os.path.join(top, n))]
+        check=False, capture_output=True, text=True)
+    if run.returncode == 0:
+        names = run.stdout.split('\n')
+    else:
+        names = [os.path.relpath(os.path.join(d, f), top)
+                 for d, _, files in os.walk(top) for f in files]
+    return sorted(n for n in names if n.endswith(ends or '') and
+                  os.path.isfile(os.path.join(top, n)) and
+                  not n.startswith('.git/'))
+
+
+def base_version(tree):
+    """The version of a kernel's source, as its Makefile has it."""
+    text = read(os.path.join(tree, 'Makefile'))
+    found = [re.search(rf'^{k} = *(\S*)', text, re.M)
+             for k in ('VERSION', 'PATCHLEVEL', 'SUBLEVEL')]
+    return '.'.join(m.group(1) for m in found if m)
 
 
 def make_words(tree, out, *words, cross=CROSS, jobs=os.cpu_count()):

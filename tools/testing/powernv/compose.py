@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Composes the patched kernel tree: the base, our files, and series/series.
 
-All steps are applied to copies of the few files that they touch. Only when
-every one of them has applied do the results go into build/linux, and only
-those whose contents differ, so that a later build compiles what changed.
+A small git repository (build/compose/git) has the few files that the series
+touches: as they are in the base, and then a commit for each step. Only when all
+steps have applied does build/linux get the files that differ from the last
+commit, so that a later build compiles what changed.
 
 series/series, in order; '#' starts a comment:
 
@@ -20,7 +21,6 @@ series/series, in order; '#' starts a comment:
                        which has them in the order of the alphabet (MAINTAINERS);
                        of these the lines whose files are there by then, so a
                        later step brings it up to date by the same line
-    lacks OPTION...    what cannot be configured after this step
     test PROGRAM...    what "make bisect BOOT=1" runs after this step
 
 Within a step the order is: drop, cocci, patch, add, entry.
@@ -39,11 +39,12 @@ import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-HERE = os.path.dirname(os.path.abspath(__file__))
-TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
+from common import TOP, base_version, our_files, read     # noqa: E402
+
 TARBALL = '/usr/src/linux-source-6.12.tar.xz'
-# What of the repository is for the repository alone.
+# Files that are for the repository alone.
 OWN = ('series/', 'tools/testing/powernv/', '.ci/', 'build/')
+WORDS = ('drop', 'cocci', 'add', 'entry', 'test')
 
 
 class Broken(Exception):
@@ -56,34 +57,33 @@ class Part:
 
 
 class Step:
-    def __init__(self, name, line, part):
-        self.name, self.line, self.part = name, line, part
+    def __init__(self, name, part):
+        self.name, self.part = name, part
+        self.patch, self.script = f'series/{name}.patch', f'series/{name}.cocci'
         self.drop, self.cocci, self.add, self.entry = [], [], [], []
-        self.lacks, self.test = [], []
+        self.test = []
 
 
 # --- reading the series ------------------------------------------------------
 
-def read_series(top):
+def read_series(top=TOP):
     path = os.path.join(top, 'series', 'series')
     if not os.path.exists(path):
         raise Broken('series/series is missing')
     steps, parts = [], []
-    with open(path, encoding='utf-8') as f:
-        for nr, line in enumerate(f, 1):
-            words = line.split('#', 1)[0].split()
-            if words:
-                read_line(top, steps, parts, words, nr)
+    for nr, line in enumerate(read(path).split('\n'), 1):
+        words = line.split('#', 1)[0].split()
+        if words:
+            read_line(top, steps, parts, words, f'series/series:{nr}')
     check_once(steps)
     check_variants(top, steps)
     for part in parts:
-        if not steps_of(steps, part):
+        if part not in parts_of(steps):
             raise Broken(f'series/series: part {part.name} has no step')
     return steps
 
 
-def read_line(top, steps, parts, words, nr):
-    where = f'series/series:{nr}'
+def read_line(top, steps, parts, words, where):
     key, rest = words[0], words[1:]
     if not rest:
         raise Broken(f'{where}: {key} names nothing')
@@ -92,11 +92,11 @@ def read_line(top, steps, parts, words, nr):
     elif not parts:
         raise Broken(f'{where}: no part before "{key}"')
     elif key == 'step':
-        steps.append(Step(rest[0], nr, parts[-1]))
-        if not os.path.exists(os.path.join(top, patch_of(steps[-1]))):
-            raise Broken(f'{where}: {patch_of(steps[-1])} is missing '
+        steps.append(Step(rest[0], parts[-1]))
+        if not os.path.exists(os.path.join(top, steps[-1].patch)):
+            raise Broken(f'{where}: {steps[-1].patch} is missing '
                          '(a step needs its commit message)')
-    elif key not in ('drop', 'cocci', 'add', 'entry', 'lacks', 'test'):
+    elif key not in WORDS:
         raise Broken(f'{where}: unknown word "{key}"')
     elif not steps:
         raise Broken(f'{where}: no step before "{key}"')
@@ -116,13 +116,14 @@ def read_part(top, words, where):
     return part
 
 
-def steps_of(steps, part):
-    return [s for s in steps if s.part is part]
-
-
 def parts_of(steps):
     """The parts, in order."""
     return list(dict.fromkeys(s.part for s in steps))
+
+
+def end_of(repo, part):
+    """The commit of the last step of a part."""
+    return [c for s, c in repo.ends.items() if s.part is part][-1]
 
 
 def until(steps, name):
@@ -132,14 +133,6 @@ def until(steps, name):
         raise Broken(f'series/series has no part {name}')
     wanted = names[:names.index(name) + 1]
     return [s for s in steps if s.part.name in wanted]
-
-
-def patch_of(step):
-    return f'series/{step.name}.patch'
-
-
-def cocci_of(step):
-    return f'series/{step.name}.cocci'
 
 
 def numbers(version):
@@ -167,39 +160,21 @@ def check_variants(top, steps):
     known = {f'{s.name}.patch' for s in steps}
     for version in variants(top):
         folder = os.path.join(top, 'series', version)
-        for path, _, names in os.walk(folder):
-            for name in names:
-                name = os.path.relpath(os.path.join(path, name), folder)
-                if name not in known:
-                    raise Broken(f'series/{version}/{name} is of no step')
+        for path in glob.glob('**/*.patch', root_dir=folder, recursive=True):
+            if path not in known:
+                raise Broken(f'series/{version}/{path} is of no step')
 
 
 def expand(top, path, where):
     """The files that an add names."""
-    full = os.path.join(top, path)
     if not path.endswith('/'):
-        if not os.path.isfile(full):
+        if not os.path.isfile(os.path.join(top, path)):
             raise Broken(f'{where}: {path} is not in the repository')
         return [path]
-    found = [p for p in our_files(top) if p.startswith(path)]
+    found = [p for p in our_files(top=top) if p.startswith(path)]
     if not found:
         raise Broken(f'{where}: nothing below {path}')
     return found
-
-
-def our_files(top):
-    """Every file of the repository, without what git ignores."""
-    git = subprocess.run(
-        ['git', '-C', top, 'ls-files', '-co', '--exclude-standard'],
-        capture_output=True, text=True, check=False)
-    if git.returncode == 0:
-        names = git.stdout.split('\n')
-    else:
-        names = [os.path.relpath(os.path.join(d, f), top)
-                 for d, _, files in os.walk(top) for f in files]
-    return sorted(n for n in names
-                  if os.path.isfile(os.path.join(top, n))
-                  and not n.startswith('.git/'))
 
 
 def check_once(steps):
@@ -212,22 +187,16 @@ def check_once(steps):
             seen[path] = step.name
 
 
-def orphans(top, steps):
-    """Our kernel files that no step brings into the tree."""
+def check_orphans(top, steps):
+    """Each of our kernel files is brought into the tree by some step."""
     named = {p for s in steps for p in s.add}
-    return [n for n in our_files(top)
+    lost = [n for n in our_files(top=top)
             if '/' in n and not n.startswith(OWN) and n not in named]
+    if lost:
+        raise Broken('no step of series/series adds\n  ' + '\n  '.join(lost))
 
 
 # --- the base ----------------------------------------------------------------
-
-def base_version(tree):
-    with open(os.path.join(tree, 'Makefile'), encoding='utf-8') as f:
-        text = f.read(2000)
-    found = [re.search(rf'^{k} = *(\S*)', text, re.M)
-             for k in ('VERSION', 'PATCHLEVEL', 'SUBLEVEL')]
-    return '.'.join(m.group(1) for m in found if m)
-
 
 def unpack(build):
     """build/base, from Debian's tarball; again when that has changed."""
@@ -238,10 +207,9 @@ def unpack(build):
                      ', or run tools/testing/powernv/setup')
     st = os.stat(TARBALL)
     identity = f'{st.st_size} {int(st.st_mtime)}'
-    if os.path.isdir(base) and os.path.exists(stamp):
-        with open(stamp, encoding='utf-8') as f:
-            if f.read() == identity:
-                return base, identity
+    if os.path.isdir(base) and os.path.exists(stamp) and \
+            read(stamp) == identity:
+        return base, identity
     print(f'unpacking {TARBALL}', flush=True)
     new = base + '.new'
     shutil.rmtree(new, ignore_errors=True)
@@ -250,108 +218,159 @@ def unpack(build):
                    check=True)
     shutil.rmtree(base, ignore_errors=True)
     os.rename(new, base)
-    with open(stamp, 'w', encoding='utf-8') as f:
-        f.write(identity)
+    write(stamp, identity)
     return base, identity
 
 
-# --- applying ----------------------------------------------------------------
+def find_base(given, build):
+    if not given:
+        return unpack(build)
+    base = os.path.abspath(given)
+    if not os.path.exists(os.path.join(base, 'arch', 'powerpc', 'Kconfig')):
+        raise Broken(f'BASE={given} is no kernel source')
+    return base, f'{base} {base_version(base)}'
 
-class Staging:
-    """Copies of the files that the steps touch."""
 
-    def __init__(self, base, root):
-        self.base, self.root = base, root
-        self.touched = set()
-        self.entries = set()    # titles of ours that are in by now
-        shutil.rmtree(root, ignore_errors=True)
-        os.makedirs(root)
+def write(path, text):
+    with open(path + '.new', 'w', encoding='utf-8') as f:
+        f.write(text)
+    os.replace(path + '.new', path)
+
+
+# --- commits of the files that are touched -----------------------------------
+
+class Repo:
+    """The files that some steps touch: the base's, and a commit for each step.
+
+    @ends has the commit of each step.
+    """
+
+    def __init__(self, base, folder, top=TOP):
+        self.base, self.folder, self.top = base, folder, top
+        self.version = base_version(base)
+        self.names = set()      # of all files that are touched
+        self.titles = set()     # of the entries that are in by now
+        self.start, self.ends = '', {}
+
+    def git(self, *words, **kw):
+        """Git, without the settings of the machine."""
+        env = dict(os.environ, GIT_CONFIG_GLOBAL='/dev/null',
+                   GIT_CONFIG_NOSYSTEM='1', **kw.pop('env', {}))
+        run = subprocess.run(['git', '-C', self.folder, *words], env=env,
+                             text=True, capture_output=True, check=False, **kw)
+        if run.returncode:
+            raise Broken(f'git {words[0]}: '
+                         f'{(run.stderr or run.stdout).strip()}')
+        return run.stdout
 
     def path(self, name):
-        return os.path.join(self.root, name)
+        return os.path.join(self.folder, name)
 
-    def fetch(self, name):
-        """Brings a file of the base in, once; False where there is none."""
-        if name not in self.touched:
-            self.touched.add(name)
-            source = os.path.join(self.base, name)
-            if os.path.exists(source):
-                os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
-                shutil.copy2(source, self.path(name))
+    def has(self, name):
         return os.path.exists(self.path(name))
 
-    def read(self, name):
-        with open(self.path(name), 'rb') as f:
-            return f.read()
+    def bring(self, root, name):
+        """Copies a file in."""
+        os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
+        shutil.copy(os.path.join(root, name), self.path(name))
+
+    def make(self, steps, others=()):
+        """Applies the steps. @others are files that are to be there besides."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os.makedirs(self.folder)
+        self.names = set(others).union(*(touched(s, self) for s in steps))
+        for name in self.names:
+            if os.path.exists(os.path.join(self.base, name)):
+                self.bring(self.base, name)
+        self.git('init', '-q', '-b', 'series')
+        who = author(self.top)
+        self.start = self.commit('base', who)
+        ours = set()
+        for step in steps:
+            apply_step(self, step, ours)
+            self.ends[step] = self.commit(
+                message_of(os.path.join(self.top, step.patch)), who)
+            ours.update(step.add)
+        return self
+
+    def commit(self, text, who):
+        self.git('add', '-Af')
+        self.git('commit', '-q', '--allow-empty', '-F', '-', input=text,
+                 env=who)
+        return self.git('rev-parse', 'HEAD').strip()
+
+    def changed(self, tree, commit, install=False):
+        """In which files a whole tree is not what a commit has.
+
+        With @install it is, when this returns.
+        """
+        env = {'GIT_DIR': self.path('.git'), 'GIT_WORK_TREE': tree,
+               'GIT_INDEX_FILE': self.path('.git/tree')}
+        self.git('read-tree', commit, env=env)
+        self.git('-C', tree, 'update-index', '-q', '--refresh', env=env)
+        differ = self.git('-C', tree, 'diff-files', '--name-only', env=env)
+        have = self.git('ls-files', env=env).split()
+        gone = [n for n in self.names.difference(have)
+                if os.path.exists(os.path.join(tree, n))]
+        if install:
+            self.git('-C', tree, 'checkout-index', '-f', '--stdin', env=env,
+                     input=differ)
+            for name in gone:
+                os.unlink(os.path.join(tree, name))
+        return differ.split() + gone
 
 
-def apply_drop(stage, step):
-    for name in step.drop:
-        if not stage.fetch(name):
-            raise Broken(f'step {step.name}: drop {name}: no such file')
-        os.unlink(stage.path(name))
+def author(top):
+    """Whom git names as author here, and the day of the last change."""
+    def ask(*words):
+        run = subprocess.run(['git', '-C', top, *words], text=True,
+                             capture_output=True, check=False)
+        return run.stdout.strip() if run.returncode == 0 else ''
+
+    name, mail = ask('config', 'user.name'), ask('config', 'user.email')
+    if not name or not mail:
+        name, mail = 'nobody', 'nobody@localhost'
+    date = ask('log', '-1', '--format=%aD') or 'Thu, 1 Jan 2026 00:00:00 +0000'
+    return {f'GIT_{who}_{what}': value for who in ('AUTHOR', 'COMMITTER')
+            for what, value in (('NAME', name), ('EMAIL', mail),
+                                ('DATE', date))}
 
 
-REMOVED = re.compile(
-    r'^-\s*(?!return\b|if\b|else\b)[\w\s*]*?\b(\w+)\s*'
-    r'(?:\(.*\)\s*\{|(?:\[[^]]*\])?\s*=\s*\{)', re.M)
+def message_of(path):
+    """The message of a patch in mail form."""
+    head, _, body = read(path).partition('\n\n')
+    subject = re.search(r'^Subject: (.*\n?(?: .*\n?)*)', head + '\n', re.M)
+    if not subject:
+        raise Broken(f'{path} has no Subject')
+    subject = re.sub(r'^\[PATCH[^]]*\] *', '',
+                     ' '.join(subject.group(1).split()))
+    body = re.split(r'^(?:---$|diff |--- a/)', body, maxsplit=1,
+                    flags=re.M)[0]
+    return subject + '\n\n' + body.strip() + '\n'
 
 
-def apply_cocci(stage, step, top):
-    if not step.cocci:
-        if os.path.exists(os.path.join(top, cocci_of(step))):
-            raise Broken(f'step {step.name}: {cocci_of(step)} is there, but no '
-                         '"cocci PATH..." line')
-        return
-    script = os.path.join(top, cocci_of(step))
-    if not os.path.exists(script):
-        raise Broken(f'step {step.name}: {cocci_of(step)} is missing')
-    with open(script, encoding='utf-8') as f:
-        names = set(REMOVED.findall(f.read()))
-    before = {}
-    for name in step.cocci:
-        if not stage.fetch(name):
-            raise Broken(f'step {step.name}: cocci {name}: no such file')
-        before[name] = stage.read(name)
-        run_spatch(stage, step, script, name)
-        if stage.read(name) == before[name]:
-            raise Broken(f'step {step.name}: {cocci_of(step)} changes nothing '
-                         f'in {name}')
-    check_removed(stage, step, names, before)
+# --- a step ------------------------------------------------------------------
 
-
-def run_spatch(stage, step, script, name):
-    # Headers play no part in what we remove, and would only cost time.
-    run = subprocess.run(
-        ['spatch', '--very-quiet', '--no-includes', '--sp-file', script,
-         '--in-place', stage.path(name)],
-        capture_output=True, text=True, check=False)
-    if run.returncode or re.search(r'error|Fatal|EXN', run.stderr):
-        raise Broken(f'step {step.name}: spatch fails on {name}:\n' +
-                     (run.stderr or run.stdout).strip())
-
-
-def check_removed(stage, step, names, before):
-    """What a rule removes must have been there, and must be gone.
-
-    The name may remain in places that the step's patch edits afterwards; its
-    definition, which takes one mention with it, may not.
-    """
-    for symbol in sorted(names):
-        word = re.compile(rf'\b{symbol}\b'.encode())
-        had = sum(len(word.findall(t)) for t in before.values())
-        has = sum(len(word.findall(stage.read(n))) for n in before)
-        if has >= had:
-            raise Broken(f'step {step.name}: {cocci_of(step)} removes '
-                         f'{symbol}, which is still in (or was never in) ' +
-                         ', '.join(step.cocci))
+def edits_of(step, repo):
+    """The step's edits to the base, and the patches they are from."""
+    text = read(os.path.join(repo.top, step.patch))
+    other = variant_of(step, repo.top, repo.version)
+    if not other:
+        return text, step.patch
+    instead = read(os.path.join(repo.top, other))
+    names = diff_targets(instead, step)
+    parts = re.split(r'^(?=diff --git )', text, flags=re.M)[1:]
+    kept = [p for p in parts if diff_targets(p, step)[0] not in names]
+    if len(kept) + len(names) != len(parts):
+        raise Broken(f'{other} is to replace edits of {step.patch}, and edits '
+                     'a file that the latter does not')
+    return ''.join(kept) + instead, f'{step.patch} with {other}'
 
 
 def diff_targets(text, step):
     """The files that a patch edits. It edits; it neither adds nor removes."""
-    pairs = re.findall(r'^--- (\S+).*\n\+\+\+ (\S+)', text, re.M)
     names = []
-    for old, new in pairs:
+    for old, new in re.findall(r'^--- (\S+).*\n\+\+\+ (\S+)', text, re.M):
         if old == '/dev/null':
             raise Broken(f'step {step.name}: the patch adds {new}; hold the '
                          'file in the repository and name it with add')
@@ -362,44 +381,92 @@ def diff_targets(text, step):
     return names
 
 
-def read_text(top, name):
-    with open(os.path.join(top, name), encoding='utf-8') as f:
-        return f.read()
+def touched(step, repo):
+    return {*step.drop, *step.cocci, *step.add, *step.entry,
+            *diff_targets(edits_of(step, repo)[0], step)}
 
 
-def edits_of(step, top, version):
-    """The step's edits to a base of that version; the patches they are from."""
-    text = read_text(top, patch_of(step))
-    if not re.search(r'^Subject: \S', text, re.M):
-        raise Broken(f'step {step.name}: {patch_of(step)} has no Subject')
-    other = variant_of(step, top, version)
-    if not other:
-        return text, patch_of(step)
-    instead = read_text(top, other)
-    names = diff_targets(instead, step)
-    parts = re.split(r'^(?=diff --git )', text, flags=re.M)[1:]
-    kept = [p for p in parts if diff_targets(p, step)[0] not in names]
-    if len(kept) + len(names) != len(parts):
-        raise Broken(f'{other} is to replace edits of {patch_of(step)}, and '
-                     'edits a file that the latter does not')
-    return ''.join(kept) + instead, f'{patch_of(step)} with {other}'
+def apply_step(repo, step, ours):
+    for name in step.drop:
+        if not repo.has(name):
+            raise Broken(f'step {step.name}: drop {name}: no such file')
+        os.unlink(repo.path(name))
+    apply_cocci(repo, step)
+    apply_patch(repo, step, ours)
+    for name in step.add:
+        repo.bring(repo.top, name)
+    for name in step.entry:
+        apply_entry(repo, step, name)
 
 
-def apply_patch(stage, step, top, ours):
-    text, source = edits_of(step, top, base_version(stage.base))
+# The name of what a rule removes: a function or its declaration, a variable.
+REMOVED = re.compile(
+    r'^-\s*(?!return\b|if\b|else\b)[\w\s*]*?\b(\w+)\s*'
+    r'(?:\(.*\)\s*[{;]|(?:\[[^]]*\])?\s*=\s*\{)', re.M)
+
+
+def apply_cocci(repo, step):
+    script = os.path.join(repo.top, step.script)
+    if not step.cocci:
+        if os.path.exists(script):
+            raise Broken(f'step {step.name}: {step.script} is there, but no '
+                         '"cocci PATH..." line')
+        return
+    if not os.path.exists(script):
+        raise Broken(f'step {step.name}: {step.script} is missing')
+    before, after = {}, {}
+    for name in step.cocci:
+        if not repo.has(name):
+            raise Broken(f'step {step.name}: cocci {name}: no such file')
+        before[name] = read(repo.path(name))
+        run_spatch(step, script, repo.path(name), name)
+        after[name] = read(repo.path(name))
+        if before[name] == after[name]:
+            raise Broken(f'step {step.name}: {step.script} changes nothing '
+                         f'in {name}')
+    check_removed(step, set(REMOVED.findall(read(script))),
+                  '\n'.join(before.values()), '\n'.join(after.values()))
+
+
+def run_spatch(step, script, path, name):
+    # Headers play no part in what we remove, and would only cost time.
+    run = subprocess.run(
+        ['spatch', '--very-quiet', '--no-includes', '--sp-file', script,
+         '--in-place', path], capture_output=True, text=True, check=False)
+    if run.returncode or re.search(r'error|Fatal|EXN', run.stderr):
+        raise Broken(f'step {step.name}: spatch fails on {name}:\n' +
+                     (run.stderr or run.stdout).strip())
+
+
+def check_removed(step, names, before, after):
+    """What a rule removes must have been there, and must be gone.
+
+    The name may remain in places that the step's patch edits afterwards; its
+    definition, which takes one mention with it, may not.
+    """
+    for symbol in sorted(names):
+        word = re.compile(rf'\b{symbol}\b')
+        if len(word.findall(after)) >= len(word.findall(before)):
+            raise Broken(f'step {step.name}: {step.script} removes {symbol}, '
+                         'which is still in (or was never in) ' +
+                         ', '.join(step.cocci))
+
+
+def apply_patch(repo, step, ours):
+    text, source = edits_of(step, repo)
     names = diff_targets(text, step)
     for name in names:
         if name in ours:
             raise Broken(f'step {step.name}: the patch edits {name}, which is '
                          'ours: edit the file itself')
-        if not stage.fetch(name):
+        if not repo.has(name):
             raise Broken(f'step {step.name}: the patch edits {name}, which is '
                          'not in the base')
     if not names:
         return
     run = subprocess.run(
         ['patch', '-p1', '-F3', '--force', '--no-backup-if-mismatch',
-         '-r', '-', '-d', stage.root],
+         '-r', '-', '-d', repo.folder],
         input=text, capture_output=True, text=True, check=False)
     if run.returncode:
         raise Broken(f'step {step.name}: {source} does not apply:\n' +
@@ -420,84 +487,36 @@ def failures(output):
     return '\n'.join(lines) or output.strip()
 
 
-def apply_add(stage, step, top):
-    for name in step.add:
-        stage.fetch(name)
-        os.makedirs(os.path.dirname(stage.path(name)), exist_ok=True)
-        if os.path.exists(stage.path(name)):
-            os.unlink(stage.path(name))
-        shutil.copy2(os.path.join(top, name), stage.path(name))
-
-
-def is_there(stage, pattern):
+def is_there(repo, pattern):
     """Does a pattern of MAINTAINERS name some file that is there by now?"""
-    names = {n for root in (stage.base, stage.root)
+    names = {n for root in (repo.base, repo.folder)
              for n in glob.glob(pattern, root_dir=root)}
-    return any(n not in stage.touched or os.path.exists(stage.path(n))
-               for n in names)
+    return any(n not in repo.names or repo.has(n) for n in names)
 
 
-def apply_entry(stage, step, top):
+def apply_entry(repo, step, name):
     """Sorts an entry into a file whose entries have an empty line between."""
-    for name in step.entry:
-        if not stage.fetch(name):
-            raise Broken(f'step {step.name}: entry {name}: not in the base')
-        lines = read_text(top, name).strip('\n').split('\n')
-        ours = '\n'.join(l for l in lines if not l.startswith('F:\t')
-                         or is_there(stage, l[len('F:\t'):]))
-        title = lines[0]
-        text = stage.read(name).decode()
-        if title in stage.entries:
-            text = re.sub(rf'^{re.escape(title)}\n(?:[A-Z]:\t.*\n)+\n', '', text,
-                          flags=re.M)
-        stage.entries.add(title)
-        titles = list(re.finditer(r'^(?![A-Z]:\t)(\S.*)\n(?=[A-Z]:\t)', text,
-                                  re.M))
-        if title in [m.group(1) for m in titles]:
-            raise Broken(f'step {step.name}: {name} has "{title}" already')
-        # Behind the one that comes before it, wherever that stands.
-        smaller = [m for m in titles if m.group(1).upper() < title.upper()]
-        before = max(smaller, key=lambda m: m.group(1).upper())
-        where = titles[titles.index(before) + 1].start()
-        with open(stage.path(name), 'w', encoding='utf-8') as f:
-            f.write(text[:where] + ours + '\n\n' + text[where:])
-
-
-def apply_steps(stage, steps, top, after=None):
-    ours = set()
-    for step in steps:
-        apply_drop(stage, step)
-        apply_cocci(stage, step, top)
-        apply_patch(stage, step, top, ours)
-        apply_add(stage, step, top)
-        apply_entry(stage, step, top)
-        ours.update(step.add)
-        if after:
-            after(step)
+    if not repo.has(name):
+        raise Broken(f'step {step.name}: entry {name}: not in the base')
+    lines = read(os.path.join(repo.top, name)).strip('\n').split('\n')
+    ours = '\n'.join(l for l in lines if not l.startswith('F:\t')
+                     or is_there(repo, l[len('F:\t'):]))
+    title, text = lines[0], read(repo.path(name))
+    if title in repo.titles:
+        text = re.sub(rf'^{re.escape(title)}\n(?:[A-Z]:\t.*\n)+\n', '', text,
+                      flags=re.M)
+    repo.titles.add(title)
+    titles = list(re.finditer(r'^(?![A-Z]:\t)(\S.*)\n(?=[A-Z]:\t)', text, re.M))
+    if title in [m.group(1) for m in titles]:
+        raise Broken(f'step {step.name}: {name} has "{title}" already')
+    # Behind the one that comes before it, wherever that stands.
+    before = max((m for m in titles if m.group(1).upper() < title.upper()),
+                 key=lambda m: m.group(1).upper())
+    where = titles[titles.index(before) + 1].start()
+    write(repo.path(name), text[:where] + ours + '\n\n' + text[where:])
 
 
 # --- the tree ----------------------------------------------------------------
-
-def same(a, b):
-    if not os.path.exists(a) or not os.path.exists(b):
-        return os.path.exists(a) == os.path.exists(b)
-    if os.stat(a).st_size != os.stat(b).st_size or \
-            os.access(a, os.X_OK) != os.access(b, os.X_OK):
-        return False
-    with open(a, 'rb') as f, open(b, 'rb') as g:
-        return f.read() == g.read()
-
-
-def put(source, target):
-    """Replaces target in one move; its new time is what make looks at."""
-    if not os.path.exists(source):
-        os.unlink(target)
-        return
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    new = target + '.compose'
-    shutil.copy(source, new)
-    os.replace(new, target)
-
 
 def make_tree(base, tree):
     """The unpatched tree, or an existing one brought back to the base."""
@@ -513,150 +532,60 @@ def make_tree(base, tree):
                     base + '/', tree + '/'], check=True)
 
 
-def load(path):
+def tree_record(path):
+    """Of which base a tree is, and what steps have touched in it."""
     if not os.path.exists(path):
         return {'base': None, 'touched': []}
-    with open(path, encoding='utf-8') as f:
-        return json.load(f)
+    return json.loads(read(path))
 
 
-def save(path, data):
-    with open(path + '.new', 'w', encoding='utf-8') as f:
-        json.dump(data, f)
-    os.replace(path + '.new', path)
+def bring_tree(base, identity, tree, record, names):
+    """Has a tree of this base, in which only these names may differ from it.
 
-
-def install(stage, tree, manifest, identity):
-    """Brings the results into the tree; returns how many files changed."""
-    old = load(manifest)
-    names = sorted(stage.touched | set(old['touched']))
-    if old['base'] != identity or not os.path.isdir(tree):
+    Noted before the first change, so that a run that was cut off is mended.
+    """
+    made = {'base': identity, 'touched': sorted(names)}
+    if tree_record(record)['base'] != identity or not os.path.isdir(tree):
         # Until it is whole again it belongs to no base.
-        save(manifest, {'base': None, 'touched': names})
-        make_tree(stage.base, tree)
-    # Noted before the first change, so that a run that was cut off is mended.
-    save(manifest, {'base': identity, 'touched': names})
-    changed = 0
-    for name in names:
-        source = stage.path(name) if name in stage.touched \
-            else os.path.join(stage.base, name)
-        target = os.path.join(tree, name)
-        if not same(source, target):
-            put(source, target)
-            changed += 1
-    save(manifest, {'base': identity, 'touched': sorted(stage.touched)})
-    return changed
+        write(record, json.dumps(dict(made, base=None)))
+        make_tree(base, tree)
+    write(record, json.dumps(made))
 
 
 # --- the series for git am ---------------------------------------------------
 
-def git(repo, *words, who=None, **kw):
-    # The machine's other settings must not change the patches.
-    env = dict(os.environ, GIT_CONFIG_GLOBAL='/dev/null',
-               GIT_CONFIG_NOSYSTEM='1', **(who or {}))
-    run = subprocess.run(['git', '-C', repo, *words], env=env, text=True,
-                         capture_output=True, check=False, **kw)
-    if run.returncode:
-        raise Broken(f'git {words[0]}: {(run.stderr or run.stdout).strip()}')
-    return run.stdout
-
-
-def message_of(path):
-    """The message of a patch in mail form."""
-    with open(path, encoding='utf-8') as f:
-        text = f.read()
-    head, _, body = text.partition('\n\n')
-    subject = re.search(r'^Subject: (.*\n?(?: .*\n?)*)', head + '\n', re.M)
-    subject = ' '.join(subject.group(1).split())
-    subject = re.sub(r'^\[PATCH[^]]*\] *', '', subject)
-    body = re.split(r'^(?:---$|diff |--- a/)', body, maxsplit=1,
-                    flags=re.M)[0]
-    return subject + '\n\n' + body.strip() + '\n'
-
-
-def author(top):
-    """Whom git names as author here, and the day of the last change."""
-    def ask(*words):
-        run = subprocess.run(['git', '-C', top, *words], text=True,
-                             capture_output=True, check=False)
-        return run.stdout.strip() if run.returncode == 0 else ''
-
-    name, mail = ask('config', 'user.name'), ask('config', 'user.email')
-    if not name or not mail:
+def write_patches(repo, out):
+    """A folder for git am for each part, and one for quilt of all."""
+    if repo.git('log', '-1', '--format=%an') == 'nobody\n':
         print('note: git knows no user.name and user.email; the patches name '
               'no author')
-        name, mail = 'nobody', 'nobody@localhost'
-    date = ask('log', '-1', '--format=%aD') or 'Thu, 1 Jan 2026 00:00:00 +0000'
-    return {'GIT_AUTHOR_NAME': name, 'GIT_AUTHOR_EMAIL': mail,
-            'GIT_AUTHOR_DATE': date, 'GIT_COMMITTER_NAME': name,
-            'GIT_COMMITTER_EMAIL': mail, 'GIT_COMMITTER_DATE': date}
-
-
-def write_patches(base, steps, top, build, out):
-    """The same as series for git am, one a part, and for quilt."""
-    # All files that any step touches make up the small repository's base.
-    stage = Staging(base, os.path.join(build, 'compose', 'stage'))
-    apply_steps(stage, steps, top)
-    repo = os.path.join(build, 'compose', 'git')
-    who = author(top)
-    start = fresh_repo(base, repo, stage.touched, who)
-    work = Staging(base, repo + '.work')
-    ends = {}
-
-    def commit(step):
-        for name in work.touched:
-            target = os.path.join(repo, name)
-            if not same(work.path(name), target):
-                put(work.path(name), target)
-        text = message_of(os.path.join(top, patch_of(step)))
-        git(repo, 'add', '-Af', who=who)
-        git(repo, 'commit', '-q', '-F', '-', input=text, who=who)
-        ends[step.part] = git(repo, 'rev-parse', 'HEAD').strip()
-
-    apply_steps(work, steps, top, commit)
-    shutil.rmtree(work.root)
     shutil.rmtree(out, ignore_errors=True)
-    begin = start
-    for nr, (part, end) in enumerate(ends.items(), 1):
-        git(repo, 'config', 'branch.series.description',
-            read_text(top, part.cover))
-        git(repo, 'reset', '-q', '--hard', end)
-        write_part(repo, begin, os.path.join(out, f'{nr}-{part.name}'), who)
+    begin = repo.start
+    for nr, part in enumerate(parts_of(repo.ends), 1):
+        end = end_of(repo, part)
+        write_part(repo, part, begin, end,
+                   os.path.join(out, f'{nr}-{part.name}'))
         begin = end
-    write_quilt(repo, start, os.path.join(out, 'quilt'), who)
-    return ends
+    folder = os.path.join(out, 'quilt', 'patches')
+    # Without mail's numbers, and with the file that lists them.
+    repo.git('format-patch', '-q', '--no-signature', '--zero-commit', '-N',
+             '--no-renames', '-o', folder, repo.start)
+    names = sorted(os.listdir(folder))
+    write(os.path.join(folder, 'series'), '\n'.join([*names, '']))
 
 
-def write_part(repo, begin, folder, who):
+def write_part(repo, part, begin, end, folder):
     """The patches of a part, and beside their folder its cover letter, since
-    git am takes all files of a folder for patches."""
-    git(repo, 'format-patch', '-q', '--no-signature', '--zero-commit', '-M',
-        '--cover-letter', '--cover-from-description=subject', '-o', folder,
-        begin, who=who)
+    git am takes all files of a folder for patches. Files that are written anew
+    are not shown as changes of the old ones (-B)."""
+    repo.git('config', 'branch.series.description',
+             read(os.path.join(repo.top, part.cover)))
+    repo.git('reset', '-q', '--hard', end)
+    repo.git('format-patch', '-q', '--no-signature', '--zero-commit', '-B',
+             '-M', '--cover-letter', '--cover-from-description=subject', '-o',
+             folder, begin, env=author(repo.top))
     os.rename(os.path.join(folder, '0000-cover-letter.patch'),
               f'{folder}-cover-letter.patch')
-
-
-def write_quilt(repo, start, out, who):
-    """The patches without mail's numbers, and the file that lists them."""
-    folder = os.path.join(out, 'patches')
-    git(repo, 'format-patch', '-q', '--no-signature', '--zero-commit', '-N',
-        '--no-renames', '-o', folder, start, who=who)
-    with open(os.path.join(folder, 'series'), 'w', encoding='utf-8') as f:
-        f.writelines(n + '\n' for n in sorted(os.listdir(folder))
-                     if n != 'series')
-
-
-def fresh_repo(base, repo, names, who):
-    shutil.rmtree(repo, ignore_errors=True)
-    os.makedirs(repo)
-    git(repo, 'init', '-q', '-b', 'series')
-    for name in names:
-        if os.path.exists(os.path.join(base, name)):
-            put(os.path.join(base, name), os.path.join(repo, name))
-    git(repo, 'add', '-Af')
-    git(repo, 'commit', '-q', '--allow-empty', '-m', 'base', who=who)
-    return git(repo, 'rev-parse', 'HEAD').strip()
 
 
 # --- main --------------------------------------------------------------------
@@ -676,45 +605,35 @@ def arguments():
     return p.parse_args()
 
 
-def find_base(args, build):
-    if not args.base:
-        return unpack(build)
-    base = os.path.abspath(args.base)
-    if not os.path.exists(os.path.join(base, 'arch', 'powerpc', 'Kconfig')):
-        raise Broken(f'BASE={args.base} is no kernel source')
-    return base, f'{base} {base_version(base)}'
-
-
 def compose(args):
     top = os.path.abspath(args.top)
     build = os.path.abspath(args.build or os.path.join(top, 'build'))
-    os.makedirs(os.path.join(build, 'compose'), exist_ok=True)
-    base, identity = find_base(args, build)
+    folder = os.path.join(build, 'compose')
+    os.makedirs(folder, exist_ok=True)
+    base, identity = find_base(args.base, build)
+    version = f'Linux {base_version(base)}'
     if args.base_only:
-        print(f'base is Linux {base_version(base)}')
+        print(f'base is {version}')
         return
     steps = read_series(top)
-    lost = orphans(top, steps)
-    if lost:
-        raise Broken('no step of series/series adds\n  ' + '\n  '.join(lost))
+    check_orphans(top, steps)
     if args.until:
         steps = until(steps, args.until)
+    repo = Repo(base, os.path.join(folder, 'git'), top)
     if args.patches:
-        parts = write_patches(base, steps, top, build,
-                              os.path.abspath(args.patches))
         out = os.path.relpath(args.patches)
-        print(f'{out}: {len(steps)} patches in {len(parts)} parts, each with a '
-              f'cover letter, for Linux {base_version(base)}; for quilt: '
+        write_patches(repo.make(steps), os.path.abspath(args.patches))
+        print(f'{out}: {len(steps)} patches in {len(parts_of(steps))} parts, '
+              f'each with a cover letter, for {version}; for quilt: '
               f'{out}/quilt/patches')
         return
-    stage = Staging(base, os.path.join(build, 'compose', 'stage'))
-    apply_steps(stage, steps, top)
-    changed = install(stage, os.path.join(build, 'linux'),
-                      os.path.join(build, 'compose', 'manifest.json'),
-                      identity)
-    tree = os.path.relpath(os.path.join(build, 'linux'))
-    print(f'{tree}: Linux {base_version(base)}, {len(steps)} steps, '
-          f'{len(stage.touched)} files touched, {changed} changed now')
+    tree = os.path.join(build, 'linux')
+    record = os.path.join(folder, 'manifest.json')
+    repo.make(steps, tree_record(record)['touched'])
+    bring_tree(base, identity, tree, record, repo.names)
+    changed = repo.changed(tree, 'HEAD', install=True)
+    print(f'{os.path.relpath(tree)}: {version}, {len(steps)} steps, '
+          f'{len(repo.names)} files touched, {len(changed)} changed now')
 
 
 def main():

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Static gates: each is one result, "ok NAME" or "not ok NAME".
+"""Static gates: each is one result, "ok NAME" or "not ok NAME", or several.
 
 Gates look at our files, and at the files of the base that the series edits; of
 those, what the base says as well is passed over. The last line is
@@ -8,12 +8,15 @@ those, what the base says as well is passed over. The last line is
 """
 import argparse
 import collections
+import concurrent.futures
 import difflib
 import glob
 import os
 import re
+import shlex
 import subprocess
 import sys
+import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -24,6 +27,9 @@ TREE = os.path.join(BUILD, 'linux')
 BASE = os.environ.get('BASE_TREE') or os.path.join(BUILD, 'base')
 OUT = os.path.join(BUILD, 'gates')
 JOBS = str(os.cpu_count())
+# Much of a gate is single-threaded, so two run at a time; but one make of ours.
+PAIR = 2
+MAKE_LOCK = threading.Lock()
 
 # What each configuration is, laid over kernel.config.
 CONFIGS = {'4k-pages': [], 'big-endian': [], 'no-kvm': [], 'no-tce': [],
@@ -104,8 +110,10 @@ def that_are_ours(found):
 # --- the gates ---------------------------------------------------------------
 
 # One step of the series brings the MAINTAINERS entry. CONST_STRUCT needs a list
-# that lies in the kernel tree. Whoever sends the series signs it off.
-IGNORE = ['FILE_PATH_CHANGES', 'CONST_STRUCT', 'MISSING_SIGN_OFF']
+# that lies in the kernel tree. Whoever sends the series signs it off. A file that
+# takes the place of one of the base keeps what that says of its license.
+IGNORE = ['FILE_PATH_CHANGES', 'CONST_STRUCT', 'MISSING_SIGN_OFF',
+          'MODULE_LICENSE']
 # Trace events are laid out as all of the kernel's are.
 TRACE = 'arch/powerpc/include/asm/trace_'
 IGNORE_TRACE = ['OPEN_ENDED_LINE', 'PARENTHESIS_ALIGNMENT']
@@ -149,7 +157,8 @@ def gate_checkpatch():
 def gate_checkpatch_series():
     """checkpatch --strict on the series as it is sent"""
     out = os.path.join(BUILD, 'patches')
-    made = run(['make', '-s', '--no-print-directory', 'patches'])
+    with MAKE_LOCK:
+        made = run(['make', '-s', '--no-print-directory', 'patches'])
     if made.returncode:
         return made.stdout.strip().split('\n')
     bad = []
@@ -352,13 +361,65 @@ def link_gate(name):
     return gate
 
 
+def unpacked(folder, program, *words):
+    """A command of a package that is not of this machine; None without it."""
+    usr = os.path.join(TOP, 'build', folder, 'usr')
+    loader = glob.glob(os.path.join(usr, 'lib*', '**', 'ld-linux-*.so.*'),
+                       recursive=True)
+    path = os.path.join(usr, 'bin', program)
+    if not loader or not os.path.exists(path):
+        return None
+    libs = ':'.join(sorted({os.path.dirname(p) for p in glob.glob(
+        os.path.join(usr, 'lib', '**', '*.so*'), recursive=True)}))
+    return [loader[0], '--library-path', libs, path,
+            *(w.format(usr=usr) for w in words)]
+
+
+def prover_gate(name, prover, command, words, without):
+    """What says "ok NAME" and "not ok NAME", each a result of its own.
+
+    Without the prover the rest is done, and what is ok counts as skipped.
+    """
+    made = run([*words, *(['--command', shlex.join(command)] if command
+                         else without)])
+    print(made.stdout, end='', flush=True)
+    skip = '' if command else f' # SKIP no {prover}'
+    results = {f'{name}-{test}' + skip * (ok == 'ok'):
+               [] if ok == 'ok' else ['see above']
+               for ok, test in re.findall(r'^(not ok|ok) (\S+)', made.stdout,
+                                          re.M)}
+    if made.returncode and not any(results.values()):
+        results[name] = made.stdout.strip().split('\n')[-20:]
+    return results
+
+
 def make_gate(target, **variables):
     def gate():
-        made = run(['make', '-s', '--no-print-directory', target] +
-                   [f'{k}={v}' for k, v in variables.items()])
+        with MAKE_LOCK:
+            made = run(['make', '-s', '--no-print-directory', target] +
+                       [f'{k}={v}' for k, v in variables.items()])
         print(made.stdout, end='', flush=True)
         return ['see above'] if made.returncode else []
     gate.__doc__ = f'make {target}'
+    return gate
+
+
+def gate_litmus():
+    """lock-free protocols against the memory model, by herd7"""
+    herd = unpacked('herd', 'herd7', '-set-libdir',
+                    '{usr}/share/herdtools7/herd')
+    return prover_gate('litmus', 'herd7', herd,
+                       [os.path.join(TOP, 'tools/testing/tce/litmus/run.py'),
+                        '--tree', TREE], ['--source'])
+
+
+def cbmc_gate(*words):
+    def gate():
+        return prover_gate('cbmc', 'cbmc', unpacked('cbmc', 'cbmc'),
+                           [os.path.join(TOP,
+                                         'tools/testing/tce/proofs/run.py'),
+                            '--tree', TREE, *words], ['--list'])
+    gate.__doc__ = 'bounded proofs, by cbmc'
     return gate
 
 
@@ -370,10 +431,13 @@ LINT = {'checkpatch': gate_checkpatch,
 BUILDS = {'build-' + c: config_gate(c) for c in CONFIGS}
 LINKS = {'link-' + c: link_gate(c) for c in CONFIGS}
 FUZZ = {'fuzz': make_gate('fuzz')}
+PROOFS = {'litmus': gate_litmus, 'cbmc': cbmc_gate()}
 LONG = {'fuzz-long': make_gate('fuzz', TIME=600),
-        'fuzz-selftest': make_gate('fuzz-selftest')}
+        'fuzz-selftest': make_gate('fuzz-selftest'),
+        'cbmc-long': cbmc_gate('--long')}
 GROUPS = {'lint': LINT, 'builds': BUILDS, 'links': LINKS,
-          'short': {**LINT, **BUILDS, **FUZZ}, 'long': {**LINKS, **LONG}}
+          'proofs': PROOFS,
+          'short': {**LINT, **BUILDS, **FUZZ, **PROOFS}, 'long': {**LINKS, **LONG}}
 GATES = {n: g for group in GROUPS.values() for n, g in group.items()}
 
 
@@ -387,6 +451,23 @@ def wanted(words):
     return names
 
 
+def one(name):
+    """Runs a gate; its results, which it has printed."""
+    start = time.monotonic()
+    bad = GATES[name]()
+    several = bad if isinstance(bad, dict) else {name: bad}
+    results = []
+    for result, lines in several.items():
+        for line in lines[:60]:
+            print(f'{result}: {line}')
+        results.append(('not ok ' if lines else 'ok ') + result)
+        print(results[-1] + (f'  # {time.monotonic() - start:.0f} s'
+                             if several is not bad else ''), flush=True)
+    if several is bad:
+        print(f'# {name}: {time.monotonic() - start:.0f} s', flush=True)
+    return results
+
+
 def main():
     p = argparse.ArgumentParser(
         description=__doc__.split('\n', maxsplit=1)[0],
@@ -396,18 +477,13 @@ def main():
                    help='gates, or of ' + ' '.join(GROUPS) + '; default short')
     names = wanted(p.parse_args().gate)
     os.makedirs(OUT, exist_ok=True)
-    results = []
-    for name in names:
-        start = time.monotonic()
-        bad = GATES[name]()
-        for line in bad[:60]:
-            print(f'{name}: {line}')
-        results.append(('not ok ' if bad else 'ok ') + name)
-        print(f'{results[-1]}  # {time.monotonic() - start:.0f} s', flush=True)
+    with concurrent.futures.ThreadPoolExecutor(PAIR) as pool:
+        results = [r for some in pool.map(one, names) for r in some]
     with open(os.path.join(BUILD, 'gates.txt'), 'w', encoding='utf-8') as f:
         f.write('\n'.join(results) + '\n')
     failed = sum(r.startswith('not') for r in results)
-    print(f'{len(results) - failed} passed, {failed} failed')
+    skipped = sum(' # SKIP' in r for r in results)
+    print(f'{len(results) - failed - skipped} passed, {failed} failed')
     return 1 if failed else 0
 
 

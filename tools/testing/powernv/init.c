@@ -47,7 +47,7 @@
 /* How long a killed process may take to go, in seconds. */
 #define DEATH_GRACE	10
 #define KMEMLEAK	"/sys/kernel/debug/kmemleak"
-/* What is younger than five seconds is not taken for a leak. */
+/* Objects younger than five seconds are not taken for leaks. */
 #define LEAK_AGE	6
 
 struct program {
@@ -68,7 +68,7 @@ struct plan {
 	int nr_need;
 };
 
-/* What became of a program. */
+/* The end of a program. */
 struct outcome {
 	int status;
 	bool silent;	/* killed because it said nothing for too long */
@@ -564,7 +564,7 @@ static bool scan_for_leaks(void)
 	return write_file(KMEMLEAK, "scan") && write_file(KMEMLEAK, "scan");
 }
 
-/* What was lost up to now, by the boot, is not the tests'. */
+/* Memory lost by the boot, up to now, is not the tests' fault. */
 static void forget_leaks(void)
 {
 	if (scan_for_leaks())

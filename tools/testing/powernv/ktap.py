@@ -23,6 +23,8 @@ TROUBLE = re.compile(
     r'sleeping function called|scheduling while atomic|UBSAN: |KASAN: |KCSAN: |KFENCE: |'
     r'blocked for more than|kmemleak: .*new suspected|refcount_t:|'
     r'list_add corruption|list_del corruption|Bad page|Bad rss|'
+    # All of memory; that of a cgroup is called by its name
+    r'^Out of memory: Killed process|'
     r'messages dropped|Unrecoverable|Machine Check|general protection|'
     r'Unable to handle kernel|Kernel access of bad area|'
     r'unreferenced object|(?<!/)use-after-free|ODEBUG: |'
@@ -35,9 +37,13 @@ TRACE = re.compile(r'Call Trace:')
 # that follows its first. As POWER8 hosts boot, with DEBUG_PREEMPT:
 # set_subcores_per_core() asks for its CPU where it may move, before it could.
 KNOWN = re.compile(r'caller is set_subcores_per_core\+')
-# Where a test has an allocation fail, vmalloc() says so, with a trace.
-WANTED = re.compile(r'^(spapr|kvm)_fail_nth: vmalloc error: ')
+# Where a test has an allocation fail, vmalloc() says so, with a trace; where it
+# has the limit of a cgroup reached, the OOM killer.
+WANTED = re.compile(r'^(spapr|kvm)_fail_nth: vmalloc error: |'
+                    r'^spapr_oom invoked oom-killer: ')
 KNOWN_LINES = 20
+# So much of what a case has said before it failed is shown.
+SAID_LINES = 20
 # Lines that one report spreads over; a second match inside it is the same.
 REPORT_LINES = 80
 STAMP = re.compile(r'^(<\d+>)?\[ *\d+\.\d+\](\[[^]]*\])? ?')
@@ -65,6 +71,7 @@ class Result:
     done: list = field(default_factory=list)     # (program, case) that ended
     lost: list = field(default_factory=list)     # (program, case) that did not
     status: int = -1        # of the demonstration
+    said: dict = field(default_factory=dict)    # by cases that failed, in the end
 
     def add(self, other, prefix=''):
         for name in ('passed', 'failed', 'skipped'):
@@ -201,6 +208,7 @@ def parse_document(parser, doc, result):
 
 def follow(lines, result):
     """Finds out which cases have ended, and which one had not."""
+    said = []
     for line in lines:
         m = PROGRAM.match(line)
         if m:
@@ -211,9 +219,13 @@ def follow(lines, result):
             result.running = ''
         m = RUNNING.match(line)
         if m:
-            result.running = m.group(1)
+            result.running, said = m.group(1), []
+        said.append(line)
         m = CASE.match(line)
         if m:
+            if m.group(1) != 'ok':
+                result.said[f'{result.program}.{m.group(2)}'] = \
+                    said[-SAID_LINES:]
             result.done.append((result.program, m.group(2)))
             result.running = ''
         if line.startswith(MARKER):

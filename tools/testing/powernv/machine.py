@@ -202,7 +202,7 @@ def host(spec, initrd):
         ['-smp', str(spec.smp)]
 
 
-# What firmware of real hosts tells of their page sizes: log2, and above it what
+# Page sizes as firmware of real hosts tells them: log2, and above it what
 # tlbie calls them. QEMU's does not, and Linux has no huge pages without it.
 RADIX_PAGES = ['c', 'a0000010', '20000015', '4000001e']
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Counts the instructions of maps, unmaps and hypercalls, by function.
+"""Counts the instructions of ioctls and hypercalls, by function.
 
 Boots machines that run "spapr_bench profile" and "kvm_bench profile", has QEMU
 log every instruction from when these programs say so, and adds up those between
@@ -23,35 +23,52 @@ import machine      # noqa: E402
 from common import our_files    # noqa: E402
 
 READY, DONE = 'profile: ready', 'profile: done'
-# What a call passes through, whatever else it does; calls of what.
+# Functions that each call passes through.
 LANDMARKS = {'spapr_bench': ('tce_iommu_ioctl',),
              'kvm_bench': ('kvmppc_rm_h_put_tce', 'kvmppc_h_put_tce',
+                           'kvmppc_h_tce_early',
                            'kvmppc_rm_h_put_tce_indirect',
-                           'kvmppc_h_put_tce_indirect')}
+                           'kvmppc_h_put_tce_indirect',
+                           # all others
+                           'kvmppc_pseries_do_hcall')}
 # In the order in which the program does them, and what their rows are called.
 CALLS = {'spapr_bench': {'map one entry': 'one_map',
-                         'unmap one entry': 'one_unmap'},
+                         'unmap one entry': 'one_unmap',
+                         'register 64 MiB of huge pages': 'register',
+                         'unregister 64 MiB of huge pages': 'unregister',
+                      'register one page': 'register_one',
+                      'unregister one page': 'unregister_one'},
          'kvm_bench': {'H_PUT_TCE': 'h_put_tce',
-                       'H_PUT_TCE_INDIRECT of 512, runs of 3': 'h_put_list'}}
+                       'H_PUT_TCE_INDIRECT of 512, runs of 3': 'h_put_list',
+                       'H_PROD': 'h_prod'}}
 # Built to mitigate speculation, by a loop where the CPU has no instruction.
-FLUSH = re.compile(r'\w+_flush(_fallback)?$')
+FLUSH = re.compile(r'(h?rfi|rfscv|entry|scv_entry|(do_)?uaccess)_flush(_fallback)?$')
+# Named in the reasons of bench.py
+KINDS = {'flushes': FLUSH, 'srcu': re.compile(r'__srcu_read_(un)?lock$'),
+         'xarray': re.compile(r'(__)?xas?_')}
 GUEST_END = 0x100           # its code lies below, and nothing of the kernel's
 TRACE = re.compile(r'Trace \d+: \S+ \[[^/]*/([0-9a-f]+)/')
 KERNEL, OPAL = 0xc000000000000000, range(0x30000000, 0x40000000)
 REAL_MODE = 0x4000000       # the kernel's code lies below
 
 
-def arguments():
-    p = argparse.ArgumentParser(description=__doc__.split('\n', maxsplit=1)[0])
+def parser(text, timeout):
+    """Of a tool that boots a machine and reads QEMU's log; shared_lines.py."""
+    p = argparse.ArgumentParser(description=text.split('\n', maxsplit=1)[0])
     p.add_argument('machine', choices=('powernv9', 'powernv8'), nargs='?',
                    default='powernv9')
     p.add_argument('--kernel', default=os.path.join(machine.BUILD, 'k64',
                                                     'vmlinux'))
     p.add_argument('--tests-dir', default=os.path.join(machine.BUILD, 'tests'))
+    p.add_argument('--timeout', type=int, default=timeout, help='seconds')
+    return p
+
+
+def arguments():
+    p = parser(__doc__, 300)
     p.add_argument('--top', type=int, default=30, help='functions to show')
     p.add_argument('--rows', action='store_true',
                    help='print rows for bench in place of functions')
-    p.add_argument('--timeout', type=int, default=300, help='seconds')
     return p.parse_args()
 
 
@@ -131,19 +148,24 @@ def record(args, program, folder):
     return trace
 
 
-def calls(trace, symbols, landmarks):
-    """Of each call, how often it was where."""
+def calls(trace, symbols, landmarks, of_guest):
+    """Of each call, how often it was where.
+
+    A guest's last hypercall of several ends in user space, and is none of them.
+    """
     count = collections.Counter()
     with open(trace, encoding='utf-8', errors='replace') as f:
         for line in f:
             m = TRACE.match(line)
             if not m:
                 continue
-            name = symbols.name(int(m[1], 16))
+            pc = int(m[1], 16)
+            name = symbols.name(pc)
             if name:
                 count[name] += 1
                 continue
-            if any(l in count for l in landmarks):
+            if (pc < GUEST_END) == of_guest and \
+                    any(l in count for l in landmarks):
                 yield count
             if count:
                 count = collections.Counter()
@@ -153,8 +175,9 @@ def parts(count, ours):
     """Of what a call costs, what is whose."""
     return {'all': sum(count.values()),
             'ours': sum(n for f, n in count.items() if f in ours),
-            'flushes': sum(n for f, n in count.items() if FLUSH.match(f)),
-            'firmware': count['OPAL']}
+            'firmware': count['OPAL'],
+            **{kind: sum(n for f, n in count.items() if functions.match(f))
+               for kind, functions in KINDS.items()}}
 
 
 def print_rows(row, found, ours):
@@ -174,7 +197,7 @@ def show(what, count, top):
 def profile(args, symbols, program):
     with tempfile.TemporaryDirectory(prefix='profile-') as folder:
         found = list(calls(record(args, program, folder), symbols,
-                           LANDMARKS[program]))
+                           LANDMARKS[program], program == 'kvm_bench'))
     # All calls of one kind, then as many of the next.
     each = len(found) // len(CALLS[program])
     if not each:

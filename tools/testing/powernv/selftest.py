@@ -28,6 +28,8 @@ import ktap         # noqa: E402
 import machine      # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.join(HERE, '../tce/litmus'))
+import run as litmus  # noqa: E402
 
 
 def find_tree():
@@ -79,6 +81,19 @@ class Judge(unittest.TestCase):
         r = self.judge(self.two(word='not ok') + ['not ok 1 prog'])
         self.assertEqual(r.failed, ['prog.f.b'])
         self.assertEqual(r.passed, ['prog.f.a'])
+
+    def test_what_a_failing_case_said(self):
+        long = [f'    # {i}' for i in range(100)]
+        body = ['    1..2'] + case(1, 'f.a') + case(2, 'f.b', word='not ok')
+        body[-1:-1] = long
+        r = self.judge(body + ['not ok 1 prog'])
+        self.assertEqual(r.said, {'prog.f.b': long[-19:] + body[-1:]})
+        spec = types.SimpleNamespace(name=lambda: 'boot', log='log')
+        self.addCleanup(setattr, machine, 'BUILD', machine.BUILD)
+        with tempfile.TemporaryDirectory() as machine.BUILD, \
+                contextlib.redirect_stdout(io.StringIO()) as out:
+            check.report([(spec, r, 1)])
+        self.assertIn('FAILED boot: prog.f.b\n    # 81\n', out.getvalue())
 
     def test_skip_is_no_pass(self):
         r = self.judge(self.two(tail=' # SKIP no device') + ['ok 1 prog'])
@@ -211,6 +226,17 @@ class Judge(unittest.TestCase):
             r = self.judge([f'{program}: vmalloc error: size 8192, vm_struct',
                             'CPU: 0 UID: 0 PID: 49 Comm: x', 'Call Trace:',
                             'f+0x1'] + self.two() + ['ok 1 prog'])
+            self.assertEqual(len(r.failed), failed)
+
+    def test_limit_of_a_cgroup_is_wanted(self):
+        for program, ending, failed in (
+                ('spapr_oom', 'Memory cgroup out of memory: Killed process', 0),
+                ('spapr_oom', 'Out of memory: Killed process', 1),
+                ('spapr_map', 'Memory cgroup out of memory: Killed process',
+                 1)):
+            r = self.judge([f'{program} invoked oom-killer: gfp_mask=0xcc0',
+                            'CPU: 0 UID: 0 PID: 49 Comm: x', 'Call Trace:',
+                            f'{ending} 49 (x)'] + self.two() + ['ok 1 prog'])
             self.assertEqual(len(r.failed), failed)
 
     def test_leak_fails_its_program(self):
@@ -544,7 +570,8 @@ class Clients(unittest.TestCase):
         """What the host makes of these lines of QEMU's output."""
         run = subprocess.run(
             ['bash', '-c', 'eval "$(sed "/^.tests.busybox --install/,\\$d" '
-             f'{HERE}/client-host.sh)"; log() {{ :; }}; watch_guest'],
+             f'{HERE}/client-host.sh)"; log() {{ :; }}; '
+             'show_counters() { :; }; watch_guest'],
             input=''.join(l + '\n' for l in lines), text=True, check=False,
             stdout=subprocess.PIPE)
         return run.returncode, run.stdout
@@ -624,6 +651,62 @@ class Gates(unittest.TestCase):
     def test_both_count(self):
         r = self.results('ok sparse\nnot ok fuzz\n')
         self.assertEqual((r.passed, r.failed), (['sparse'], ['fuzz']))
+
+    def test_skipped(self):
+        r = self.results('ok a\nok b # SKIP no herd7\n')
+        self.assertEqual((r.passed, r.skipped), (['a'], ['b # SKIP no herd7']))
+
+    def test_prover(self):
+        """Each line is a result; what failed without one is one."""
+        for text, command, want in (
+                ('echo ok a; echo not ok b', ['p'],
+                 {'t-a': [], 't-b': ['see above']}),
+                ('echo ok a; echo not ok b', None,
+                 {'t-a # SKIP no p': [], 't-b': ['see above']}),
+                ('echo ok a; echo oops; exit 1', ['p'],
+                 {'t-a': [], 't': ['ok a', 'oops']})):
+            with self.subTest(text), contextlib.redirect_stdout(io.StringIO()):
+                self.assertEqual(gates.prover_gate(
+                    't', 'p', command, ['sh', '-c', text, 'sh'], []), want)
+
+    def litmus(self, comment, body):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, 'f.litmus')
+            with open(path, 'w', encoding='utf-8') as f:
+                f.write(f'C f\n\n(*\n{comment} *)\n\n{{}}\n\n'
+                        f'P0(int *x)\n{{\n{body}\n}}\n\nexists (x=1)\n')
+            return litmus.Test(path)
+
+    def test_litmus_source(self):
+        """A test parts from its function, and from what it says itself."""
+        good = ' * P0: f() in f.c: (READ_ONCE),\n *     smp_mb\n'
+        source = 'static int\nf(int *x)\n{\n\tREAD_ONCE(*x);%s\n}\n'
+        for comment, body, more, bad in (
+                (good, 'smp_mb();', 'mb();', 1), (good, 'smp_mb();', '', 1),
+                (good, 'smp_mb();', 'smp_mb();', 0),
+                (good, 'smp_mb();', '/* mb(); */ smp_mb();', 0),
+                (good, '', 'smp_mb();', 1),
+                (good, 'smp_mb(); spin_lock(x);', 'smp_mb();', 1),
+                (good.replace('f()', 'g()'), 'smp_mb();', 'smp_mb();', 1),
+                ('', 'smp_mb();', 'smp_mb();', 1)):
+            with self.subTest((comment, body, more)), \
+                    tempfile.TemporaryDirectory() as tree:
+                with open(tree + '/f.c', 'w', encoding='utf-8') as f:
+                    f.write(source % more)
+                self.assertEqual(len(list(litmus.compare(
+                    tree, self.litmus(comment, body)))), bad)
+
+    def test_litmus_fault(self):
+        body = '\tif (*x)\n\t\tsmp_mb();\n\tr0 = *x;\n\tsmp_mb();\n'
+        test = self.litmus('', body)
+        for fault, want in (
+                ('P0 smp_mb() #1 -> none', '\t\n\tr0 = *x;\n\tsmp_mb();\n'),
+                ('P0 smp_mb() #2 -> smp_wmb() and P0 r0 = *x -> r0 = 1',
+                 '\tif (*x)\n\t\tsmp_mb();\n\tr0 = 1;\n\tsmp_wmb();\n')):
+            with self.subTest(fault):
+                self.assertIn('{\n' + want, test.with_fault(fault))
+        with self.assertRaises(ValueError):
+            test.with_fault('P0 smp_mb() -> none')
 
     def test_none_is_a_failure(self):
         self.assertFalse(self.results(None).good())
@@ -721,6 +804,18 @@ class Bench(unittest.TestCase):
         self.assertEqual(self.verdict(1300), ('met', False))
         self.assertEqual(self.verdict(1400), ('NOT MET', True))
         self.assertEqual(self.verdict(100000)[1], False)
+
+    def test_reason_is_for_one_machine(self):
+        """The one that was accepted to miss the limit, and no other."""
+        text = 'another hypercall (H_PROD)'
+        results = {k: {m: {'h_prod': (n,), 'profile_h_prod/all': (n,),
+                           'profile_h_prod/srcu': (1,)}
+                       for m in bench.MACHINES}
+                   for k, n in (('ours', 4900), ('base', 4800))}
+        self.assertEqual([(l[1], l[5], bool(l[6]))
+                          for l in bench.judge(results) if l[0].text == text],
+                         [('powernv9', 'NOT MET', False),
+                          ('powernv8', 'NOT MET', True)])
 
     def test_each_reason_has_an_end(self):
         with self.assertRaises(ValueError):
@@ -929,6 +1024,20 @@ class Compose(unittest.TestCase):
         self.write(self.top, 'series/one.cocci', '@@ @@\n- int g(...) { ... }\n'
                    '@@ @@\n- int q(...) { ... }\n')
         self.refused('step one', 'removes q')
+
+    def test_cocci_declaration(self):
+        self.write(self.base, 'g.h', 'int a(void);\nextern int g(int n);\n')
+        self.series('part all cover\nstep one\nadd drivers/x.c\ncocci g.h\n')
+        rule = '@@ type T; @@\n- T {}(...);\n'
+        self.write(self.top, 'series/one.cocci', rule.format('g'))
+        status, out = self.run_compose()
+        self.assertEqual(status, 0, out)
+        self.assertEqual(self.tree('g.h').strip(), 'int a(void);')
+        self.write(self.top, 'series/one.cocci',
+                   rule.format('g') + rule.format('q'))
+        status, out = self.run_compose()
+        self.assertEqual(status, 1)
+        self.assertIn('removes q', out)
 
     def test_cocci_broken(self):
         self.series('part all cover\nstep one\nadd drivers/x.c\ncocci g.c\n')
