@@ -420,7 +420,8 @@ class LostConsole(unittest.TestCase):
     STARTS = FIRMWARE + 'INIT: Starting kernel at 0x20010000\n'
     GOOD = STARTS + console(['    1..1'] + case(1, 'f.a') + ['ok 1 prog'])
 
-    def boots(self, *texts, status=0):
+    def boots(self, *texts, status=0, ends=()):
+        """ends: how the boots end, in the shell's words, but for the last."""
         with tempfile.TemporaryDirectory() as folder:
             for i, text in enumerate(texts):
                 with open(f'{folder}/{i}', 'w', encoding='utf-8') as f:
@@ -430,6 +431,9 @@ class LostConsole(unittest.TestCase):
 n=$(cat count 2>/dev/null || echo 0)
 echo $((n + 1)) >count
 cat $n
+case $n in
+{"".join(f"{i}) {end};;" for i, end in enumerate(ends))}
+esac
 exit {status}
 ''')
             qemu, machine.QEMU = machine.QEMU, f'{folder}/qemu'
@@ -472,6 +476,34 @@ exit {status}
     def test_qemu_fails(self):
         result, boots = self.boots(self.FIRMWARE, self.GOOD, status=1)
         self.assertEqual((result.good(), boots), (False, 1))
+
+    BEGUN = STARTS + console(['    1..2'] + case(1, 'f.a') + case(2, 'f.b')[:1],
+                             end=[])
+
+    def test_emulator_crashes_once(self):
+        for text in (self.BEGUN, self.FIRMWARE, self.GOOD):
+            result, boots = self.boots(text, self.GOOD, ends=['kill -SEGV $$'])
+            self.assertEqual((result.failed, boots), ([], 2), text)
+
+    def test_emulator_crashes_twice(self):
+        result, boots = self.boots(self.BEGUN, self.BEGUN, self.GOOD,
+                                   ends=['kill -SEGV $$', 'kill -BUS $$'])
+        self.assertEqual((result.good(), boots), (False, 2))
+        self.assertIn('prog.f.b: no result', result.failed)
+
+    def test_emulator_crashes_after_a_failure(self):
+        """Another boot may not hide what this one has found."""
+        for said in (case(1, 'f.a', 'not ok'),
+                     case(1, 'f.a') + ['[    1.0] Oops: x']):
+            text = self.STARTS + console(
+                ['    1..2'] + said + case(2, 'f.b')[:1], end=[])
+            result, boots = self.boots(text, self.GOOD, ends=['kill -SEGV $$'])
+            self.assertEqual((result.good(), boots), (False, 1), said)
+
+    def test_emulator_is_ended(self):
+        for end in ('kill -ABRT $$', 'kill -KILL $$', 'exit 139'):
+            result, boots = self.boots(self.BEGUN, self.GOOD, ends=[end])
+            self.assertEqual((result.good(), boots), (False, 1), end)
 
 
 class Clients(unittest.TestCase):
