@@ -109,16 +109,18 @@ struct tce_group {
  * @group: the group, with a reference
  * @number: its number in the container
  * @done: the last number whose group is done; 0 at first
+ * @gone: the group has left the container
  */
 struct tce_eeh_use {
 	struct list_head next;
 	struct iommu_group *group;
 	u64 number;
 	u64 done;
+	bool gone;
 };
 
 /* Of all containers: a group may be in another one when its use ends. */
-static DEFINE_SPINLOCK(eeh_lock); /* eeh_uses */
+static DEFINE_SPINLOCK(eeh_lock); /* eeh_uses, and what has gone of them */
 static LIST_HEAD(eeh_uses);
 
 /**
@@ -1142,6 +1144,7 @@ static int eeh_use(struct tce_container *c, struct tce_eeh_use *use)
 	if (group) {
 		use->group = iommu_group_ref_get(group->group);
 		use->number = group->number;
+		use->gone = false;
 		spin_lock(&eeh_lock);
 		list_add(&use->next, &eeh_uses);
 		spin_unlock(&eeh_lock);
@@ -1192,6 +1195,48 @@ static bool eeh_uses_group(const struct iommu_group *group)
 	return found;
 }
 
+/* A container gives the group away. What was begun by then goes on. */
+static void eeh_group_leaves(const struct iommu_group *group)
+{
+	struct tce_eeh_use *use;
+
+	spin_lock(&eeh_lock);
+	list_for_each_entry(use, &eeh_uses, next)
+		use->gone |= use->group == group;
+	spin_unlock(&eeh_lock);
+}
+
+static bool eeh_has_gone(const struct tce_eeh_use *use)
+{
+	bool gone;
+
+	spin_lock(&eeh_lock);
+	gone = use->gone;
+	spin_unlock(&eeh_lock);
+
+	return gone;
+}
+
+/*
+ * -ESTALE if the group has left. If it leaves later, who closes a device of it,
+ * or opens one, by iommufd too, waits until this is over.
+ */
+static long eeh_one_group(const struct tce_eeh_use *use,
+			  const struct vfio_eeh_pe_op *op)
+{
+	struct eeh_pe *pe = vfio_spapr_eeh_begin(use->group);
+	long ret = -ESTALE;
+
+	if (IS_ERR(pe))
+		return PTR_ERR(pe);
+
+	if (!eeh_has_gone(use))
+		ret = vfio_spapr_eeh_try(pe, op);
+	vfio_spapr_eeh_end(pe);
+
+	return ret;
+}
+
 /* A device is being unbound, or reset by someone else: wait without locks. */
 static int eeh_wait(void)
 {
@@ -1214,8 +1259,10 @@ static long eeh_all_groups(struct tce_container *c,
 		if (ret)
 			return ret;
 
-		ret = vfio_spapr_eeh_try(use.group, op);
+		ret = eeh_one_group(&use, op);
 		eeh_end(&use);
+		if (ret == -ESTALE)
+			continue;
 		if (!ret)
 			use.done = use.number;
 		else if (ret == -EAGAIN)
@@ -1487,6 +1534,7 @@ static void tce_iommu_detach_group(void *iommu_data,
 		}
 		unset_windows(c, group, IOMMU_TABLE_GROUP_MAX_TABLES);
 		list_del(&group->next);
+		eeh_group_leaves(iommu_group);
 		kfree(group);
 	}
 	up_write(&c->windows);

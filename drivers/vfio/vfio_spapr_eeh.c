@@ -14,10 +14,15 @@
  * the same way. So the lock is only tried, and nothing is held until the next
  * try. What is left to wait for is hardware and firmware. That time is bounded:
  * a minute for a device that does not come back from its reset.
+ *
+ * Who opens or closes a device of the PE waits for an operation that is under
+ * way: it is the former user's, and must be over when the next one begins.
  */
 
+#include <linux/err.h>
 #include <linux/iommu.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
@@ -66,47 +71,7 @@ EXPORT_SYMBOL_GPL(vfio_spapr_eeh_get_op);
  */
 static long pe_reset(struct eeh_pe *pe, int option)
 {
-	long ret;
-
-	if (!eeh_pe_passed(pe))
-		return -ENODEV;
-
-	ret = eeh_pe_reset(pe, option, true);
-	if (!eeh_pe_passed(pe)) {
-		eeh_pe_reset(pe, EEH_RESET_DEACTIVATE, true);
-		return -ENODEV;
-	}
-
-	return ret;
-}
-
-static long pe_op(struct eeh_pe *pe, const struct vfio_eeh_pe_op *op)
-{
-	switch (op->op) {
-	case VFIO_EEH_PE_DISABLE:
-		return eeh_pe_set_option(pe, EEH_OPT_DISABLE);
-	case VFIO_EEH_PE_ENABLE:
-		return eeh_pe_set_option(pe, EEH_OPT_ENABLE);
-	case VFIO_EEH_PE_UNFREEZE_IO:
-		return eeh_pe_set_option(pe, EEH_OPT_THAW_MMIO);
-	case VFIO_EEH_PE_UNFREEZE_DMA:
-		return eeh_pe_set_option(pe, EEH_OPT_THAW_DMA);
-	case VFIO_EEH_PE_GET_STATE:
-		return eeh_pe_get_state(pe);
-	case VFIO_EEH_PE_RESET_DEACTIVATE:
-		return eeh_pe_reset(pe, EEH_RESET_DEACTIVATE, true);
-	case VFIO_EEH_PE_RESET_HOT:
-		return pe_reset(pe, EEH_RESET_HOT);
-	case VFIO_EEH_PE_RESET_FUNDAMENTAL:
-		return pe_reset(pe, EEH_RESET_FUNDAMENTAL);
-	case VFIO_EEH_PE_CONFIGURE:
-		return eeh_pe_configure(pe);
-	case VFIO_EEH_PE_INJECT_ERR:
-		return eeh_pe_inject_err(pe, op->err.type, op->err.func,
-					 op->err.addr, op->err.mask);
-	default:
-		return -EINVAL;
-	}
+	return eeh_pe_passed(pe) ? eeh_pe_reset(pe, option, true) : -ENODEV;
 }
 
 /**
@@ -137,26 +102,80 @@ void vfio_spapr_eeh_unlock(void)
 EXPORT_SYMBOL_GPL(vfio_spapr_eeh_unlock);
 
 /**
- * vfio_spapr_eeh_try - do one operation on the PE of a group
- * @group: the group; the caller has a reference
- * @op: the operation, from vfio_spapr_eeh_get_op()
+ * vfio_spapr_eeh_begin - keep the devices of a PE from being opened and closed
+ * @group: the group of the PE; the caller has a reference
  *
  * Context: May sleep, between vfio_spapr_eeh_lock() and
  *	    vfio_spapr_eeh_unlock().
+ * Return: the PE, for vfio_spapr_eeh_end(); or as an ERR_PTR(), -ENODEV if the
+ *	   group has none, or not any more, or -EINTR if the process is being
+ *	   killed.
+ */
+struct eeh_pe *vfio_spapr_eeh_begin(struct iommu_group *group)
+{
+	struct eeh_pe *pe = eeh_iommu_group_to_pe(group);
+
+	if (!pe)
+		return ERR_PTR(-ENODEV);
+	if (mutex_lock_killable(&pe->user_lock))
+		return ERR_PTR(-EINTR);
+
+	return pe;
+}
+EXPORT_SYMBOL_GPL(vfio_spapr_eeh_begin);
+
+/**
+ * vfio_spapr_eeh_end - undo vfio_spapr_eeh_begin()
+ * @pe: the PE
+ *
+ * Context: Any in which a mutex can be unlocked.
+ */
+void vfio_spapr_eeh_end(struct eeh_pe *pe)
+{
+	mutex_unlock(&pe->user_lock);
+}
+EXPORT_SYMBOL_GPL(vfio_spapr_eeh_end);
+
+/**
+ * vfio_spapr_eeh_try - do one operation on a PE
+ * @pe: the PE, from vfio_spapr_eeh_begin()
+ * @op: the operation, from vfio_spapr_eeh_get_op()
+ *
+ * Context: May sleep.
  * Return: 0; for VFIO_EEH_PE_GET_STATE, one of VFIO_EEH_PE_STATE_*;
  *	   -EAGAIN  a device is locked: try again later
- *	   -ENODEV  the group has no PE, or not any more; or a reset is asked for
- *		    and none of its devices is open
+ *	   -ENODEV  a reset is asked for and none of the PE's devices is open
  *	   -EINVAL  no such operation
  *
  *	   or what EEH says
  */
-long vfio_spapr_eeh_try(struct iommu_group *group,
-			const struct vfio_eeh_pe_op *op)
+long vfio_spapr_eeh_try(struct eeh_pe *pe, const struct vfio_eeh_pe_op *op)
 {
-	struct eeh_pe *pe = eeh_iommu_group_to_pe(group);
-
-	return pe ? pe_op(pe, op) : -ENODEV;
+	switch (op->op) {
+	case VFIO_EEH_PE_DISABLE:
+		return eeh_pe_set_option(pe, EEH_OPT_DISABLE);
+	case VFIO_EEH_PE_ENABLE:
+		return eeh_pe_set_option(pe, EEH_OPT_ENABLE);
+	case VFIO_EEH_PE_UNFREEZE_IO:
+		return eeh_pe_set_option(pe, EEH_OPT_THAW_MMIO);
+	case VFIO_EEH_PE_UNFREEZE_DMA:
+		return eeh_pe_set_option(pe, EEH_OPT_THAW_DMA);
+	case VFIO_EEH_PE_GET_STATE:
+		return eeh_pe_get_state(pe);
+	case VFIO_EEH_PE_RESET_DEACTIVATE:
+		return eeh_pe_reset(pe, EEH_RESET_DEACTIVATE, true);
+	case VFIO_EEH_PE_RESET_HOT:
+		return pe_reset(pe, EEH_RESET_HOT);
+	case VFIO_EEH_PE_RESET_FUNDAMENTAL:
+		return pe_reset(pe, EEH_RESET_FUNDAMENTAL);
+	case VFIO_EEH_PE_CONFIGURE:
+		return eeh_pe_configure(pe);
+	case VFIO_EEH_PE_INJECT_ERR:
+		return eeh_pe_inject_err(pe, op->err.type, op->err.func,
+					 op->err.addr, op->err.mask);
+	default:
+		return -EINVAL;
+	}
 }
 EXPORT_SYMBOL_GPL(vfio_spapr_eeh_try);
 
