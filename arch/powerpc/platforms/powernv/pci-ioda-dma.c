@@ -609,35 +609,15 @@ static long pnv_ioda2_create_table(struct iommu_table_group *table_group,
 	return 0;
 }
 
+/*
+ * Have a device use the table that window 0 has now, or none. The IOMMU core
+ * calls for each device of the group. The PE's list of devices is not for us to
+ * walk: devices are removed from it under locks that are taken before ours.
+ */
 static void set_dev_dma(struct pnv_ioda_pe *pe, struct device *dev)
 {
 	set_iommu_table_base(dev, pnv_ioda2_kernel_table(&pe->table_group));
 	dev->archdata.dma_offset = pe->tce_bypass_base;
-}
-
-static void set_bus_dma(struct pnv_ioda_pe *pe, struct pci_bus *bus)
-{
-	struct pci_dev *pdev;
-
-	list_for_each_entry(pdev, &bus->devices, bus_list) {
-		set_dev_dma(pe, &pdev->dev);
-		if ((pe->flags & PNV_IODA_PE_BUS_ALL) && pdev->subordinate)
-			set_bus_dma(pe, pdev->subordinate);
-	}
-}
-
-/*
- * Have all devices of the PE use the table that window 0 has now, or none. The
- * iommu core calls for each device of the group, which covers those of a PE
- * that knows neither a bus nor a device, such as that of a VF.
- */
-static void set_pe_dma(struct pnv_ioda_pe *pe, struct device *dev)
-{
-	if (pe->pbus)
-		set_bus_dma(pe, pe->pbus);
-	else if (pe->pdev)
-		set_dev_dma(pe, &pe->pdev->dev);
-	set_dev_dma(pe, dev);
 }
 
 /*
@@ -671,7 +651,7 @@ static long pnv_ioda2_take_ownership(struct iommu_table_group *table_group,
 	else if (!table_group->tables[0] && !pe->stuck[0] &&
 		 close_window(pe, 0))
 		return -EIO;
-	set_pe_dma(pe, dev);
+	set_dev_dma(pe, dev);
 
 	/*
 	 * A device must not reach what a former owner or the kernel has mapped.
@@ -686,7 +666,7 @@ static void pnv_ioda2_release_ownership(struct iommu_table_group *table_group,
 
 	if (!table_group->tables[0])
 		setup_default_windows(pe);
-	set_pe_dma(pe, dev);
+	set_dev_dma(pe, dev);
 	drop_all_stuck(pe);
 }
 

@@ -43,8 +43,8 @@
 
 #define NR_WINDOWS	IOMMU_TABLE_GROUP_MAX_TABLES
 
-/* So many entries are mapped without a look at whether others want the CPU. */
-#define MAP_MAX_ENTRIES	SZ_64K
+/* So many entries are changed without a look at whether others want the CPU. */
+#define MAX_ENTRIES	SZ_64K
 
 /**
  * struct window_shape - what a window of all domains is
@@ -163,7 +163,7 @@ static int map_pages(struct iommu_domain *domain, unsigned long iova,
 	while (left) {
 		struct tce_run run = {
 			.hpa = paddr + *mapped,
-			.entries = min_t(unsigned long, left, MAP_MAX_ENTRIES),
+			.entries = min_t(unsigned long, left, MAX_ENTRIES),
 		};
 
 		ret = map_run(tbl, (iova + *mapped) >> tbl->it_page_shift,
@@ -180,6 +180,19 @@ static int map_pages(struct iommu_domain *domain, unsigned long iova,
 	return 0;
 }
 
+/* Only iommufd unmaps, which may sleep; one call may be for all of an IOAS. */
+static void clear_range(struct iommu_table *tbl, unsigned long entry,
+			unsigned long entries)
+{
+	unsigned long n;
+
+	for (; entries; entry += n, entries -= n) {
+		n = min_t(unsigned long, entries, MAX_ENTRIES);
+		pnv_tce_clear_range(tbl, entry, n);
+		cond_resched();
+	}
+}
+
 static size_t unmap_pages(struct iommu_domain *domain, unsigned long iova,
 			  size_t pgsize, size_t pgcount,
 			  struct iommu_iotlb_gather *gather)
@@ -192,8 +205,8 @@ static size_t unmap_pages(struct iommu_domain *domain, unsigned long iova,
 		return 0;
 
 	tbl = to_pnv_domain(domain)->tables[num];
-	pnv_tce_clear_range(tbl, iova >> tbl->it_page_shift,
-			    size >> tbl->it_page_shift);
+	clear_range(tbl, iova >> tbl->it_page_shift,
+		    size >> tbl->it_page_shift);
 	iommu_iotlb_gather_add_range(gather, iova, size);
 
 	return size;
@@ -266,7 +279,7 @@ static void free_table(struct iommu_table *tbl)
 
 	/* Firmware keeps a window of it that is nobody's any more. */
 	if (!list_empty(&tbl->it_group_list)) {
-		pnv_tce_clear_range(tbl, tbl->it_offset, tbl->it_size);
+		clear_range(tbl, tbl->it_offset, tbl->it_size);
 		pnv_ioda2_tce_kill(tbl, tbl->it_offset, tbl->it_size);
 	}
 	iommu_tce_table_put(tbl);
@@ -369,17 +382,22 @@ static int put_window(struct iommu_table_group *table_group, int num,
 	return pnv_ioda2_set_window(table_group, num, tbl);
 }
 
-/* Back to what the window was; to nothing, if firmware refuses that. */
-static void put_window_back(struct iommu_table_group *table_group, int num,
-			    struct iommu_table *tbl)
+/* Takes away what windows of a domain there are. */
+static void pnv_domain_detach(struct iommu_table_group *table_group)
 {
-	if (put_window(table_group, num, tbl))
-		pnv_ioda2_unset_window(table_group, num);
+	int num;
+
+	/* A window that firmware keeps is stuck, see pci-ioda-dma.c. */
+	for (num = 0; num < NR_WINDOWS; num++) {
+		if (has_domain_window(table_group, num))
+			pnv_ioda2_unset_window(table_group, num);
+	}
 }
 
 /*
  * From the windows of another domain, or none. Each window is either domain's
- * at any time.
+ * at any time. If firmware refuses the new one and then the old one, devices
+ * reach nothing: half a domain is not what anybody has been told of.
  */
 static int pnv_domain_attach(struct iommu_table_group *table_group,
 			     struct iommu_domain *domain)
@@ -396,24 +414,14 @@ static int pnv_domain_attach(struct iommu_table_group *table_group,
 	ret = put_window(table_group, 0, d->tables[0]);
 	if (!ret) {
 		ret = put_window(table_group, 1, d->tables[1]);
-		if (ret)
-			put_window_back(table_group, 0, was);
+		if (ret && put_window(table_group, 0, was))
+			pnv_domain_detach(table_group);
 	}
 	if (was)
 		iommu_tce_table_put(was);
 
-	return ret;
-}
-
-/* A window that firmware keeps is stuck, see pci-ioda-dma.c. */
-static void pnv_domain_detach(struct iommu_table_group *table_group)
-{
-	int num;
-
-	for (num = 0; num < NR_WINDOWS; num++) {
-		if (has_domain_window(table_group, num))
-			pnv_ioda2_unset_window(table_group, num);
-	}
+	/* After EINVAL iommufd tries its other domains, and then a new one. */
+	return ret && ret != -ENOMEM ? -EIO : ret;
 }
 
 /*
