@@ -32,6 +32,7 @@
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
@@ -327,6 +328,14 @@ static int count(struct iommu_table *tbl, unsigned long ua, unsigned long nr,
 
 /* Memory */
 
+/* Between two steps of many that allocate: gives way, and ends with a process. */
+static int grow_goes_on(void)
+{
+	cond_resched();
+
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
 /**
  * tce_grow_levels - have the levels of the table that it takes to write entries
  * @tbl: the table
@@ -334,23 +343,29 @@ static int count(struct iommu_table *tbl, unsigned long ua, unsigned long nr,
  * @nr: how many entries
  *
  * Context: May sleep.
- * Return: 0 or -ENOMEM. Levels stay, because they were charged.
+ * Return: 0; -ENOMEM; -EINTR if the process is being killed. Levels stay,
+ *	   because they were charged.
  */
 int tce_grow_levels(struct iommu_table *tbl, unsigned long entry,
 		    unsigned long nr)
 {
-	unsigned long n;
-	int ret;
+	unsigned long n = min(nr, TCE_GROW_ENTRIES);
+	int ret = 0;
 
-	for (; tbl->it_ops->grow && nr; nr -= n, entry += n) {
-		n = min(nr, TCE_GROW_ENTRIES);
+	if (!tbl->it_ops->grow)
+		return 0;
+
+	while (!ret) {
 		ret = tbl->it_ops->grow(tbl, entry, n);
-		if (ret)
-			return ret;
-		cond_resched();
+		entry += n;
+		nr -= n;
+		if (!nr)
+			break;
+		n = min(nr, TCE_GROW_ENTRIES);
+		ret = ret ?: grow_goes_on();
 	}
 
-	return 0;
+	return ret;
 }
 
 /**
@@ -369,9 +384,10 @@ int tce_grow(struct iommu_table *tbl, unsigned long entry, unsigned long nr)
 
 	for (chunk = chunk_of(tbl, entry); chunk <= last; chunk++) {
 		ret = tce_view_grow(&tbl->it_owner->view, chunk);
+		if (!ret && chunk < last)
+			ret = grow_goes_on();
 		if (ret)
 			return ret;
-		cond_resched();
 	}
 
 	return tce_grow_levels(tbl, entry, nr);
@@ -800,7 +816,8 @@ static unsigned long arrays_for(const struct tce_list *list)
  * Context: May sleep.
  * Return: 0, and tce_list_write() or tce_list_uncount() has to follow; or, with
  *	   nothing counted, -EINVAL if any of it is not registered, or an IOMMU
- *	   page of it is not contiguous, -ENOMEM without memory.
+ *	   page of it is not contiguous, -ENOMEM without memory, -EINTR if the
+ *	   process is being killed.
  */
 int tce_list_count(const struct tce_list *list, struct tce_stash *stash)
 {
