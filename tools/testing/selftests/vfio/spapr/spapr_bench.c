@@ -331,6 +331,7 @@ static void part_large(void)
 	box_open(&box);
 	part_large_of(&box, "2m", 21);
 	part_large_of(&box, "16m", 24);
+	part_large_of(&box, "1g", 30);
 	box_close(&box);
 }
 
@@ -579,6 +580,16 @@ static void part_register(void)
 	must("unregister", spapr_unregister(box.c, a.frag, bytes));
 	measure_register(box.c, "_contig", a.contig, bytes, 3);
 	measure_register(box.c, "_frag", a.frag, bytes, 3);
+	box_close(&box);
+}
+
+static void part_register_large(void)
+{
+	size_t bytes = ENTRIES * SZ_64K;
+	struct box box;
+	char *ua;
+
+	box_open(&box);
 	/* Transparent huge pages of whatever size the MMU has. */
 	ua = buf_alloc(bytes, SZ_16M);
 	if (!madvise(ua, bytes, MADV_HUGEPAGE)) {
@@ -974,6 +985,7 @@ static const struct part {
 	{ "empty", part_empty },
 	{ "removal", part_removal },
 	{ "register", part_register },
+	{ "register_large", part_register_large },
 	{ "memory", part_memory },
 	{ "registry", part_registry },
 	{ "threads", part_threads },

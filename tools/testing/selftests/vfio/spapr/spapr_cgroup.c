@@ -30,7 +30,7 @@ static const char *const events[] = {
  * device tree has it, and each CPU's list, which is there once for all.
  */
 static const char *const others[] = {
-	"__create_object", "mem_pool_alloc", "kmemleak", "fill_pool",
+	"__create_object", "__alloc_object", "mem_pool_alloc", "kmemleak", "fill_pool",
 	"debug_object", "depot_", "stack_depot", "kasan", "__d_alloc",
 	"alloc_inode", "debugfs", "simple_", "alloc_empty_file", "ddw_property",
 	"copy_property", "safe_name", "__kernfs_new_node",

@@ -21,7 +21,7 @@
 #define MANY_PRESENT	1030UL
 /* Bus addresses of the page that the device writes to, and of other memory */
 #define SEEN		SZ_16M
-#define OTHER		(2 * SZ_16M)
+#define OTHER		SZ_1G	/* behind all pages of the largest size */
 #define SLOW_US		20000
 #define SECOND_US	1000000
 /* A process that ends resets its device, which takes firmware seconds. */

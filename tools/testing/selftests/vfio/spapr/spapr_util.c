@@ -697,7 +697,7 @@ long pinned_pages_settle(long pages)
 	long now = pinned_pages();
 	int tries;
 
-	for (tries = 0; now != pages && tries < 100; tries++) {
+	for (tries = 0; now != pages && tries < 500; tries++) {
 		nap_ms(20);
 		now = pinned_pages();
 	}
