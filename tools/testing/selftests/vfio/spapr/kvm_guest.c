@@ -299,14 +299,11 @@ void vcpu_close(struct vcpu *cpu)
 	close(cpu->fd);
 }
 
-/*
- * On a preemptible host KVM PR reports a hypercall that is done once more, now
- * and then. It takes the call's result for the number.
- */
-static bool is_done_already(const struct vcpu *cpu, uint64_t nr)
+/* The guest calls nothing else; the result of a call is none of these. */
+static bool is_tce_hcall(uint64_t nr)
 {
-	return cpu->vm->mmu == PR &&
-	       (nr == H_SUCCESS || nr == H_TOO_HARD || (int64_t)nr < 0);
+	return nr == H_GET_TCE || nr == H_PUT_TCE || nr == H_STUFF_TCE ||
+	       nr == H_PUT_TCE_INDIRECT;
 }
 
 void vcpu_run(struct vcpu *cpu, unsigned int n)
@@ -331,9 +328,13 @@ void vcpu_run(struct vcpu *cpu, unsigned int n)
 		}
 		if (run->papr_hcall.nr == H_DONE)
 			break;
-		run->papr_hcall.ret =
-			is_done_already(cpu, run->papr_hcall.nr) ?
-			run->papr_hcall.nr : H_TOO_HARD;
+		if (!is_tce_hcall(run->papr_hcall.nr)) {
+			errno = 0;
+			fprintf(stderr, "# hypercall %#lx\n",
+				(long)run->papr_hcall.nr);
+			die("the guest has not made this hypercall");
+		}
+		run->papr_hcall.ret = H_TOO_HARD;
 	}
 }
 
