@@ -7,8 +7,8 @@
 .NOTPARALLEL:
 # All are phony: compose.py and kbuild know what is up to date.
 .PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
-	kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan kernel-gdb \
-	check check-long check-base check-fixes check-tools check-patches \
+	kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan kernel-preempt \
+	kernel-gdb check check-long check-base check-fixes check-tools check-patches \
 	kernel-fixes kernel-guest am bisect base-7.2 base-7.3 \
 	gates fuzz fuzz-selftest fuzz-corpus fuzz-abi stress latency \
 	bench figures profile lines build-configs deb lint docs kunit clean \
@@ -55,14 +55,16 @@ FRAGMENT_4k := --fragment 4k-pages.config
 FRAGMENT_debug := --fragment debug.config
 FRAGMENT_kasan := $(FRAGMENT_debug) --fragment kasan.config
 FRAGMENT_kcsan := --fragment kcsan.config
+FRAGMENT_preempt := --fragment preempt.config
 FRAGMENT_gdb := --fragment gdb.config
 TARGETS_gdb := vmlinux scripts_gdb
 COMPOSE := $(POWERNV)/compose.py --build $(BUILD) $(if $(BASE),--base '$(BASE)')
 BASE_TREE := $(or $(abspath $(BASE)),$(BUILD)/base)
 
-# A run on one machine needs one kernel. Kernels that check themselves are slow:
-# they are built for check-long, or if DEBUG names them.
-DEBUG_KERNELS := debug kasan kcsan
+# A run on one machine needs one kernel. Kernels that check themselves are slow,
+# and a preemptible one is for races: they are built for check-long, or if DEBUG
+# names them.
+DEBUG_KERNELS := debug kasan kcsan preempt
 ALL_DEBUG := $(if $(MACHINE),debug,$(DEBUG_KERNELS))
 ONLY := $(or $(if $(filter 1,$(DEBUG)),$(ALL_DEBUG),$(DEBUG)),$(PAGES))
 WHOLE := $(if $(MACHINE)$(TEST)$(FILTER)$(ONLY)$(BASE),,yes)
@@ -72,6 +74,7 @@ OUT_4k := $(BUILD)/k4
 OUT_debug := $(BUILD)/k64-debug
 OUT_kasan := $(BUILD)/k64-kasan
 OUT_kcsan := $(BUILD)/k64-kcsan
+OUT_preempt := $(BUILD)/k64-preempt
 OUT_gdb := $(BUILD)/k64-gdb
 
 comma := ,
@@ -143,7 +146,8 @@ variables
   TEST=NAME,...         test programs        FILTER=GLOB,...  test cases
   PAGES=64k|4k          the page size of the kernel
   DEBUG=1               kernels that check themselves: debug (lockdep and more),
-                        kasan, kcsan; with MACHINE, debug; DEBUG=NAME, that one
+                        kasan, kcsan, and preempt, which is preemptible; with
+                        MACHINE, debug; DEBUG=NAME, that one
   BASE=FOLDER           an unpacked kernel source as the base
   UNTIL=PART            patches, am: leave out the parts behind this one
   SEED=N STEPS=N SECONDS=N   for fuzz-abi and stress
@@ -220,7 +224,8 @@ kernels: $(addprefix kernel-,$(KERNELS))
 
 kernel: $(addprefix kernel-,$(or $(ONLY),64k))
 
-kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan kernel-gdb: kernel-%: tree
+kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan kernel-preempt \
+kernel-gdb: kernel-%: tree
 	@$(POWERNV)/kernel.py --tree $(BUILD)/linux --out $(OUT_$*) --jobs $(JOBS) \
 		--label 'kernel $*' $(FRAGMENT_$*) $(TARGETS_$*)
 

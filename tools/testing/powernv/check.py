@@ -33,10 +33,12 @@ BOOTS = [('powernv9', '64k'), ('powernv8', '64k'), ('powernv9-hash', '64k'),
 LONG_BOOTS = [('powernv10', '64k'), ('pseries9', '64k'), ('pseries10', '64k')]
 DEBUG_BOOTS = [('powernv9', 'debug'), ('powernv8', 'debug'),
                ('powernv9-hash', 'debug'), ('powernv9', 'kasan'),
-               ('powernv9', 'kcsan')]
+               ('powernv9', 'kcsan'), ('powernv9-hash', 'preempt'),
+               ('powernv9', 'preempt')]
 BASE_BOOTS = [('powernv9', '64k'), ('powernv8', '64k')]
 KERNELS = {'64k': 'k64', '4k': 'k4', 'debug': 'k64-debug',
-           'kasan': 'k64-kasan', 'kcsan': 'k64-kcsan'}
+           'kasan': 'k64-kasan', 'kcsan': 'k64-kcsan',
+           'preempt': 'k64-preempt'}
 
 # Kernels that check themselves take several times as long for everything.
 SLOW_KERNELS = {'debug': 4, 'kasan': 12, 'kcsan': 4}
@@ -52,8 +54,8 @@ CI_ONCE = {'spapr_oom': ('powernv9', '4k')}
 # Only these can make allocations fail.
 FAIL_PROGRAMS = ('_fail_nth',)
 FAIL_KERNELS = ('debug', 'kasan')
-# One CPU has no races.
-KCSAN_PROGRAMS = ('_race', '_death')
+# One CPU has no races; and on these kernels all else is as on 64k or debug.
+ONLY_PROGRAMS = {'kcsan': ('_race', '_death'), 'preempt': ('_race',)}
 
 # Debian's programs, their host, and words for them. A guest maps all its memory
 # at once, into a window of its own. With disable_ddw it has the default window,
@@ -184,9 +186,7 @@ def runs_on(args, program, name, kernel):
         return False
     if program.endswith(FAIL_PROGRAMS) and kernel not in FAIL_KERNELS:
         return False
-    if kernel == 'kcsan':
-        return program.endswith(KCSAN_PROGRAMS)
-    return True
+    return program.endswith(ONLY_PROGRAMS.get(kernel, ''))
 
 
 def is_ci(args):
