@@ -8,9 +8,10 @@
  *
  * A hypercall is validated whole, with its list copied once, before anything
  * changes. Then all that can fail is done for all attached tables: entries are
- * counted in their regions, memory is allocated. What is left cannot fail,
- * unless a hypervisor below refuses; in particular, it is finished even if the
- * process is being killed. How hardware tables are changed: kernel/tce/list.h.
+ * counted in their regions, memory is allocated; a process that is being killed
+ * gets no further. What is left cannot fail, unless a hypervisor below refuses;
+ * in particular, it is finished even if the process is being killed. How
+ * hardware tables are changed: kernel/tce/list.h.
  *
  * A list that can't be written because there is no memory, or because a
  * hypervisor below refuses, ends as H_NOT_ENOUGH_RESOURCES: Linux as a guest
@@ -53,11 +54,14 @@
 static struct kvmppc_tce_table *find_table(struct kvm *kvm, u64 number)
 {
 	struct kvmppc_tce_table *t;
+	unsigned int looked = 0;
 
 	list_for_each_entry_rcu(t, &kvm->arch.spapr_tce_tables, next,
 				srcu_read_lock_held(&kvm->srcu)) {
 		if (t->number == number)
 			return t;
+		if (!(++looked % GUEST_LOOK_LIOBNS))
+			cond_resched();
 	}
 	trace_spapr_tce_too_hard(number, SPAPR_TCE_NO_LIOBN);
 
@@ -300,11 +304,12 @@ out:
  *
  * Context: May sleep.
  * Return: H_SUCCESS; or with nothing changed: H_PARAMETER if @ioba is not that
- *	   of a page in the table, H_NOT_ENOUGH_RESOURCES without memory,
- *	   H_TOO_HARD for user space: no such LIOBN, or not memory of the guest
- *	   that is registered. If KVM runs in a partition whose hypervisor
- *	   refuses: H_NOT_ENOUGH_RESOURCES with the entry unmapped; H_HARDWARE,
- *	   if the entry was to be unmapped, and is not.
+ *	   of a page in the table, H_NOT_ENOUGH_RESOURCES without memory or
+ *	   if the process is being killed, H_TOO_HARD for user space: no such
+ *	   LIOBN, or not memory of the guest that is registered. If KVM runs
+ *	   in a partition whose hypervisor refuses: H_NOT_ENOUGH_RESOURCES
+ *	   with the entry unmapped; H_HARDWARE, if the entry was to be
+ *	   unmapped, and is not.
  */
 long kvmppc_h_put_tce(struct kvm_vcpu *vcpu, unsigned long liobn,
 		      unsigned long ioba, unsigned long tce)

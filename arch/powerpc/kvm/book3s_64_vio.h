@@ -17,6 +17,7 @@
 #include <linux/list.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/srcu.h>
 #include <linux/wait.h>
 
@@ -42,6 +43,9 @@
 /* Locks of a table, which its blocks share; the words are spread. */
 #define GUEST_LOCK_WORDS	8
 #define GUEST_NR_LOCKS		(GUEST_LOCK_WORDS * BITS_PER_LONG)
+
+/* LIOBNs of a VM that are looked at without rescheduling. */
+#define GUEST_LOOK_LIOBNS	1024
 
 /**
  * struct guest_node - pages of a guest's table
@@ -131,6 +135,8 @@ struct guest_list {
  * @t: the guest's table
  * @index: the entry, from 0
  *
+ * It is the guest's number, checked by a branch that a CPU may have guessed.
+ *
  * Context: Any, real mode included.
  * Return: NULL if there is no such node.
  */
@@ -138,7 +144,9 @@ static __always_inline u64 **kvmppc_tce_page(const struct kvmppc_tce_table *t,
 					     unsigned long index)
 {
 	unsigned long page = index / GUEST_TCES_PER_PAGE;
-	struct guest_node *node = READ_ONCE(t->node[page >> GUEST_NODE_SHIFT]);
+	unsigned long i = array_index_nospec(page >> GUEST_NODE_SHIFT,
+					     t->nr_nodes);
+	struct guest_node *node = READ_ONCE(t->node[i]);
 
 	return node ? &node->page[page & (GUEST_NODE_PAGES - 1)] : NULL;
 }

@@ -25,8 +25,8 @@
  *    prints.
  *  - Nobody waits: a lock that is taken means H_TOO_HARD, and no loop is longer
  *    than a list, 512 entries of the guest's, or a chunk, 1024 of a hardware
- *    table. Those who wait for a lock held here don't wait for long, and are
- *    not woken.
+ *    table; no more than 64 LIOBNs are looked at. Those who wait for a lock
+ *    held here don't wait for long, and are not woken.
  *  - No tracing and no instrumentation: built without ftrace, KCOV, UBSAN, gcov
  *    and the stack protector, and without KCSAN in a kernel that runs on
  *    POWER8, see the Makefile. Makefile.postlink checks the functions that are
@@ -58,11 +58,18 @@
 #include "book3s_64_vio.h"
 #include "book3s_64_vio_template.h"
 
+/*
+ * LIOBNs that are looked at before a hypercall is handed over: a process can
+ * make as many as it can open files.
+ */
+#define EARLY_LIOBNS	64
+
 /* This and what calls it is inline: most hypercalls are one H_PUT_TCE. */
 static __always_inline struct kvmppc_tce_table *
 find_table(struct kvm_vcpu *vcpu, u64 number)
 {
 	const struct kvm_split_mode *split;
+	unsigned int left = EARLY_LIOBNS;
 	struct kvm *kvm = vcpu->kvm;
 	struct kvmppc_tce_table *t;
 
@@ -76,6 +83,8 @@ find_table(struct kvm_vcpu *vcpu, u64 number)
 	list_for_each_entry_lockless(t, &kvm->arch.spapr_tce_tables, next) {
 		if (t->number == number)
 			return t;
+		if (!--left)
+			break;
 	}
 
 	return NULL;

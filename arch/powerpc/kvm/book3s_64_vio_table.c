@@ -25,6 +25,7 @@
 #include <linux/overflow.h>
 #include <linux/rculist.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include <asm/kvm_ppc.h>
@@ -124,7 +125,9 @@ static u64 *grow_page(struct kvmppc_tce_table *t, unsigned long index)
  * @nr: how many, at least 1
  *
  * Context: May sleep.
- * Return: 0 or -ENOMEM. Pages stay, because they were charged.
+ * Return: 0; -ENOMEM without memory; -EINTR if the process is being killed,
+ *	   because a table can have gigabytes. Pages stay, because they were
+ *	   charged.
  */
 int kvmppc_tce_grow(struct kvmppc_tce_table *t, unsigned long index,
 		    unsigned long nr)
@@ -132,6 +135,8 @@ int kvmppc_tce_grow(struct kvmppc_tce_table *t, unsigned long index,
 	unsigned long last = index + nr - 1;
 
 	for (;;) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		if (!grow_page(t, index))
 			return -ENOMEM;
 		index |= GUEST_TCES_PER_PAGE - 1;
@@ -345,10 +350,13 @@ alloc_table(struct kvm *kvm, const struct kvm_create_spapr_tce_64 *args)
 static bool number_is_used(struct kvm *kvm, u64 number)
 {
 	struct kvmppc_tce_table *t;
+	unsigned int looked = 0;
 
 	list_for_each_entry(t, &kvm->arch.spapr_tce_tables, next) {
 		if (t->number == number)
 			return true;
+		if (!(++looked % GUEST_LOOK_LIOBNS))
+			cond_resched();
 	}
 
 	return false;

@@ -2984,6 +2984,37 @@ TEST_F(early, handed_over)
 	EXPECT_EQ(done, finished(g));
 }
 
+/* That many LIOBNs are looked at, from the newest one on. */
+#define EARLY_LIOBNS	64
+
+TEST_F(early, many_liobns)
+{
+	int fd[EARLY_LIOBNS], i, last = EARLY_LIOBNS - 1;
+	struct guest *g = &self->g;
+	long over;
+
+	/* the first time may need memory */
+	ASSERT_EQ(H_SUCCESS, put(g, 0, gpa(A, 0) | TCE_RW));
+	for (i = 0; i < last; i++) {
+		fd[i] = vm_liobn(&g->vm, LIOBN + 1 + i, 12, 0, 16);
+		ASSERT_LE(0, fd[i]);
+	}
+	over = handed_over(g);
+	ASSERT_LE(0, over);
+	EXPECT_EQ(H_SUCCESS, put(g, 0, gpa(B, 0) | TCE_RW));
+	EXPECT_EQ(over, handed_over(g));
+
+	fd[last] = vm_liobn(&g->vm, LIOBN + 1 + last, 12, 0, 16);
+	ASSERT_LE(0, fd[last]);
+	EXPECT_EQ(H_SUCCESS, put(g, 0, gpa(A, SZ_4K) | TCE_RW));
+	EXPECT_EQ(over + 1, handed_over(g));
+	EXPECT_EQ(gpa(A, SZ_4K) | TCE_RW, g->view[0]);
+	EXPECT_EQ(H_SUCCESS, h_put_tce(&g->cpu, LIOBN + 1 + last, 0, 0));
+	EXPECT_EQ(over + 1, handed_over(g));
+	for (i = 0; i <= last; i++)
+		close(fd[i]);
+}
+
 /* Switched off, nothing is; neither in a VM that was made then, when it is on. */
 TEST_F(early, switched_off)
 {
@@ -3067,6 +3098,64 @@ TEST_F(death, killed)
 	edu_close(&self->edu);
 	edu_close_group(&self->edu);
 	close(c);
+}
+
+/* A table of 1 GiB, of which no page is there at first. */
+#define GROWN_ENTRIES	(1UL << 27)
+#define GROWN_KB	((long)(GROWN_ENTRIES * 8 / 1024))
+
+/* Fills it by one hypercall. */
+static void __attribute__((noreturn))
+grow_table(struct __test_metadata *_metadata, enum mmu mmu)
+{
+	struct guest g;
+
+	memset(&g, 0, sizeof(g));
+	if (guest_setup(_metadata, &g, mmu, false)) {
+		guest_liobn(_metadata, &g, 12, 0, GROWN_ENTRIES);
+		stuff(&g, 0, SZ_4K, GROWN_ENTRIES);
+	}
+	_exit(1);
+}
+
+/* The least memory that is free until the process has ended. */
+static long least_free_kb(pid_t pid, int *status)
+{
+	long least = mem_free_kb(), kb;
+
+	while (!waitpid(pid, status, WNOHANG)) {
+		kb = mem_free_kb();
+		if (kb < least)
+			least = kb;
+		usleep(200);
+	}
+	return least;
+}
+
+/* It is killed meanwhile, and takes no memory for the rest of the table. */
+TEST_F(death, killed_while_table_grows)
+{
+	long before = mem_free_kb(), least;
+	int status, tries;
+	pid_t pid;
+
+	ASSERT_LT(GROWN_KB + GROWN_KB / 4, before);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		grow_table(_metadata, variant->mmu);
+	for (tries = 0; tries < 100000; tries++) {
+		if (before - mem_free_kb() > GROWN_KB / 8)
+			break;
+		usleep(200);
+	}
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	least = least_free_kb(pid, &status);
+	ASSERT_TRUE(WIFSIGNALED(status));
+	EXPECT_LT(GROWN_KB / 8, before - least);
+	EXPECT_GT(GROWN_KB / 2, before - least) {
+		TH_LOG("the table took %ld KiB", before - least);
+	}
 }
 
 TEST_HARNESS_MAIN
