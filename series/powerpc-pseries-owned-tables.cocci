@@ -24,37 +24,6 @@
 -	.free = tce_free_pSeries,
  };
 
-// The window of a process has no bitmap, in which MMIO32 would be set, and is
-// not what the device has for the kernel's own DMA.
-@@ identifier i; @@
- spapr_tce_create_table(...)
- {
- <+...
-- for (i = 0; i < ARRAY_SIZE(...); i++) { ... }
- ...+>
- }
-
-@@ identifier start, end; @@
- spapr_tce_create_table(...)
- {
- ...
-- unsigned long start = 0, end = 0;
- ...
- }
-
-@@ expression dev, table; @@
- spapr_tce_create_table(...)
- {
- <+...
-(
-- iommu_init_table(table, ...);
-+ iommu_pseries_clear_owned(table);
-|
-- set_iommu_table_base(dev, table);
-)
- ...+>
- }
-
 // The cgroup of a process pays for its windows. Linux 7.0 has kzalloc_obj().
 @@ identifier window; @@
  ddw_list_new_entry(...)
@@ -66,22 +35,6 @@
 |
 - window = kzalloc_obj(*window);
 + window = kzalloc_obj(*window, gfp);
-)
- ...+>
- }
-
-@@ expression node, dn, property; @@
- spapr_tce_create_table(...)
- {
- <+...
-(
- iommu_pseries_alloc_table(node
-+ , GFP_KERNEL_ACCOUNT
- )
-|
- ddw_list_new_entry(dn, property
-+ , GFP_KERNEL_ACCOUNT
- )
 )
  ...+>
  }

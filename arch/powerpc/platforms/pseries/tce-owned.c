@@ -23,6 +23,7 @@
 #include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/printk.h>
+#include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
@@ -289,4 +290,31 @@ unsigned long pseries_tce_clear_range(struct iommu_table *tbl,
 	}
 
 	return done;
+}
+
+/* Entries that are cleared without rescheduling, as in a chunk. */
+#define CLEAR_ENTRIES	1024UL
+
+/**
+ * pseries_tce_clear_window - clear all entries of a new window
+ * @tbl: its table, which nobody else has yet
+ *
+ * Firmware may have left some. A window of 1 TiB with pages of 4 KiB takes
+ * 524,288 hypercalls.
+ *
+ * Context: May sleep.
+ * Return: 0; -EIO if the hypervisor refused to clear one.
+ */
+int pseries_tce_clear_window(struct iommu_table *tbl)
+{
+	unsigned long done, n;
+
+	for (done = 0; done < tbl->it_size; done += n) {
+		n = min(tbl->it_size - done, CLEAR_ENTRIES);
+		if (pseries_tce_clear_range(tbl, tbl->it_offset + done, n) < n)
+			return -EIO;
+		cond_resched();
+	}
+
+	return 0;
 }

@@ -16,5 +16,6 @@ int pseries_tce_set_runs(struct iommu_table *tbl, unsigned long entry,
 			 unsigned long perm);
 unsigned long pseries_tce_clear_range(struct iommu_table *tbl,
 				      unsigned long entry, unsigned long nr);
+int pseries_tce_clear_window(struct iommu_table *tbl);
 
 #endif /* _PSERIES_TCE_OWNED_H */
