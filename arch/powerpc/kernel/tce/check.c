@@ -183,13 +183,16 @@ static bool hypervisor_keeps(const struct iommu_table *tbl)
 /* The first entry from @index on that is not 0; it_size if there is none. */
 static unsigned long next_tce(struct iommu_table *tbl, unsigned long index)
 {
+	unsigned long tce;
+
 	if (!hypervisor_keeps(tbl))
 		return tbl->it_ops->next_used(tbl, tbl->it_offset + index,
 					      tbl->it_size - index) -
 		       tbl->it_offset;
 
 	for (; index < tbl->it_size; index++) {
-		if (tbl->it_ops->get(tbl, tbl->it_offset + index))
+		tce = tbl->it_ops->get(tbl, tbl->it_offset + index);
+		if (tce && tce != TCE_UNREADABLE)
 			break;
 		cond_resched();
 	}
@@ -212,6 +215,8 @@ static void check_tce(struct tce_check *c, struct iommu_table *tbl,
 	unsigned int nr_runs = 1;
 	struct tce_run run;
 
+	if (tce == TCE_UNREADABLE)
+		return;
 	if (!tce) {
 		fault_at(c, tbl, index, "view entry %lx without a TCE", ua);
 		return;

@@ -54,6 +54,7 @@
  * @fault: what was seen to be wrong first; NULL if nothing
  * @refuse_set: a hypervisor refuses some entries that are to be written
  * @refuse_clear: it refuses some that are to be cleared
+ * @refuse_get: it does not show entry 1
  * @was: entries before a step
  * @list_ua: addresses of a list
  * @list_tce: TCEs of a list
@@ -71,6 +72,7 @@ struct owner_test {
 	const char *fault;
 	bool refuse_set;
 	bool refuse_clear;
+	bool refuse_get;
 	u64 was[NR_ENTRIES];
 	u64 list_ua[TCE_LIST_MAX];
 	u64 list_tce[TCE_LIST_MAX];
@@ -233,7 +235,9 @@ static void test_kill(struct iommu_table *tbl, unsigned long entry,
 
 static unsigned long test_get(struct iommu_table *tbl, long entry)
 {
-	return of_table(tbl)->tce[entry];
+	struct owner_test *t = of_table(tbl);
+
+	return t->refuse_get && entry == 1 ? TCE_UNREADABLE : t->tce[entry];
 }
 
 static unsigned long test_next_used(struct iommu_table *tbl,
@@ -595,6 +599,47 @@ static void owner_keeps_what_is_not_cleared(struct kunit *test)
 	close_all(test);
 }
 
+static struct page *page_of(u64 tce)
+{
+	return pfn_to_page(tce >> PAGE_SHIFT);
+}
+
+/* The page of an entry that cannot be read stays pinned, and no other one. */
+static void owner_keeps_what_is_not_shown(struct kunit *test)
+{
+	struct owner_test *t = test->priv;
+	u64 tce[3];
+	int i;
+
+	t->tbl.it_ops = &refusing_test_ops;
+	KUNIT_ASSERT_EQ(test, 0, tce_owner_take(&t->tbl, current->mm, false));
+	for (i = 0; i < 3; i++) {
+		KUNIT_ASSERT_EQ(test, 0, tce_map(&t->tbl, i, 1,
+						 t->ua + i * PAGE_SIZE, RW));
+		tce[i] = t->tce[i];
+	}
+
+	/* It is not replaced; what was written before it is taken back. */
+	t->refuse_get = true;
+	KUNIT_EXPECT_EQ(test, -EIO, tce_map(&t->tbl, 0, 3, t->ua + SZ_128K,
+					    RW));
+	KUNIT_EXPECT_EQ(test, 0, t->tce[0]);
+	KUNIT_EXPECT_EQ(test, tce[1], t->tce[1]);
+	KUNIT_EXPECT_EQ(test, tce[2], t->tce[2]);
+	expect_end(test, "a map that is refused");
+
+	KUNIT_EXPECT_EQ(test, -EIO, tce_unmap(&t->tbl, 0, 3));
+	expect_end(test, "an unmap");
+	for (i = 0; i < 3; i++) {
+		KUNIT_EXPECT_EQ(test, 0, t->tce[i]);
+		KUNIT_EXPECT_EQ(test, i == 1,
+				folio_maybe_dma_pinned(page_folio(page_of(tce[i]))));
+	}
+	t->refuse_get = false;
+	unpin_user_page(page_of(tce[1]));
+	close_all(test);
+}
+
 /* A call of another thread. */
 enum owner_call {
 	UNMAP,
@@ -848,6 +893,7 @@ static struct kunit_case owner_test_cases[] = {
 	KUNIT_CASE(owner_leaves_a_closed_window_alone),
 	KUNIT_CASE(owner_takes_refused_maps_back),
 	KUNIT_CASE(owner_keeps_what_is_not_cleared),
+	KUNIT_CASE(owner_keeps_what_is_not_shown),
 	KUNIT_CASE(owner_serves_ranges_in_order),
 	KUNIT_CASE(owner_finishes_though_killed),
 	KUNIT_CASE(owner_closes_before_those_that_wait),

@@ -27,7 +27,8 @@ static void unpin(unsigned long tce)
 {
 	struct page *page;
 
-	if (!(tce & PERM_MASK))
+	/* Of what a hypervisor does not show, the page is not known. */
+	if (tce == TCE_UNREADABLE || !(tce & PERM_MASK))
 		return;
 
 	page = pfn_to_page(tce >> PAGE_SHIFT);
@@ -55,21 +56,23 @@ static int unmap_some(struct iommu_table *tbl, unsigned long entry,
 {
 	u64 *old = tbl->it_owner->pinned_old, any = 0;
 	unsigned long i, done;
+	bool shown = true;
 
 	for (i = 0; i < nr; i++) {
 		old[i] = tbl->it_ops->get(tbl, entry + i);
 		any |= old[i];
+		shown &= old[i] != TCE_UNREADABLE;
 	}
 	if (!any)
 		return 0;
 
-	/* Pages that a hypervisor refuses to clear stay pinned. */
+	/* Pages that a hypervisor refuses to clear, or to show, stay pinned. */
 	done = tbl->it_ops->clear_range(tbl, entry, nr);
 	kill(tbl, entry, done);
 	for (i = 0; i < done; i++)
 		unpin(old[i]);
 
-	return done == nr ? 0 : -EIO;
+	return done == nr && shown ? 0 : -EIO;
 }
 
 /* The owner's mutex is held. Goes on after an error. */
@@ -126,7 +129,8 @@ static int write(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 		struct tce_run run = { tces[i] & ~PERM_MASK, 1 };
 
 		old = tbl->it_ops->get(tbl, entry + i);
-		ret = tbl->it_ops->set_runs(tbl, entry + i, &run, 1,
+		ret = old == TCE_UNREADABLE ? -EIO :
+		      tbl->it_ops->set_runs(tbl, entry + i, &run, 1,
 					    tces[i] & PERM_MASK);
 		if (ret)
 			break;
