@@ -284,8 +284,10 @@ def wanted(args):
     kernels = split(args.kernels)
     if args.machine:
         return [(args.machine, k) for k in kernels or ['64k']]
-    if is_old(args):
+    if args.base:
         return BASE_BOOTS
+    if args.fixes:
+        return BASE_BOOTS + [('pseries', '64k')]
     if is_ci(args):
         return BOOTS
     return [b for b in BOOTS + LONG_BOOTS + DEBUG_BOOTS

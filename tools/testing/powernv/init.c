@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -163,6 +164,47 @@ static void mount_all(void)
 	write_file("/proc/sys/kernel/printk_devkmsg", "on");
 }
 
+static void give_to_vfio(const char *name)
+{
+	char path[320];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override",
+		 name);
+	if (!write_file(path, "vfio-pci"))
+		say("# powernv-init: cannot bind %s: %s", name, strerror(errno));
+	/* It may have another driver, or none. */
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver/unbind",
+		 name);
+	write_file(path, name);
+	if (!write_file("/sys/bus/pci/drivers_probe", name))
+		say("# powernv-init: cannot bind %s: %s", name, strerror(errno));
+}
+
+/* The devices of its group have no other driver, or nobody gets the group. */
+static void bind_others(const char *name)
+{
+	char path[320], driver[PATH_MAX];
+	struct dirent *d;
+	ssize_t n;
+	DIR *dir;
+
+	snprintf(path, sizeof(path),
+		 "/sys/bus/pci/devices/%s/iommu_group/devices", name);
+	dir = opendir(path);
+	while (dir && (d = readdir(dir))) {
+		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver",
+			 d->d_name);
+		n = readlink(path, driver, sizeof(driver) - 1);
+		if (n < 0)
+			continue;
+		driver[n] = 0;
+		if (!strstr(driver, "/vfio-pci") && !strstr(driver, "/pcieport"))
+			give_to_vfio(d->d_name);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 /* Is it a test device, and bound? */
 static bool bind_device(const char *name)
 {
@@ -176,11 +218,8 @@ static bool bind_device(const char *name)
 	if (read_hex(path) != EDU_DEVICE)
 		return false;
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override",
-		 name);
-	if (!write_file(path, "vfio-pci") ||
-	    !write_file("/sys/bus/pci/drivers_probe", name))
-		say("# powernv-init: cannot bind %s: %s", name, strerror(errno));
+	give_to_vfio(name);
+	bind_others(name);
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver", name);
 	bound = !access(path, F_OK);
 	say("# powernv-init: test device %s %s", name,

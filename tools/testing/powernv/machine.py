@@ -23,8 +23,11 @@ EDU = 'edu,dma_mask=0xffffffffffffffff'
 # name: (QEMU's machine, devices, words for the kernel)
 # Two test devices, each behind a host bridge of its own: two IOMMU groups.
 POWERNV_DEVICES = [f'{EDU},bus=pcie.0', f'{EDU},bus=pcie.1']
+# A PHB is a group. The other device of each has a driver that does DMA by the
+# kernel's window, so that has to be back when a process has had the group.
 PSERIES_DEVICES = ['spapr-pci-host-bridge,index=1,id=phb1',
-                   f'{EDU},bus=pci.0', f'{EDU},bus=phb1.0']
+                   f'{EDU},bus=pci.0', f'{EDU},bus=phb1.0',
+                   'nvme,serial=0,bus=pci.0', 'nvme,serial=1,bus=phb1.0']
 # With default windows like those of powernv
 PSERIES8_DEVICES = [
     'spapr-pci-host-bridge,index=1,id=phb1,dma_win_size=0x80000000',
@@ -36,7 +39,7 @@ MACHINES = {
     'powernv8': ('powernv8', POWERNV_DEVICES, ''),
     'powernv10': ('powernv10', POWERNV_DEVICES, ''),
     'pseries': ('pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,'
-                'cap-ccf-assist=off', PSERIES_DEVICES, ''),
+                'cap-ccf-assist=off', PSERIES_DEVICES, 'disable_ddw'),
     # Partitions that are KVM hosts, by the first and the second nested API.
     'pseries9': ('pseries,cap-nested-hv=on,cap-cfpc=broken,cap-sbbc=broken,'
                  'cap-ibs=broken,cap-ccf-assist=off -cpu POWER9',

@@ -4,9 +4,11 @@
  * is counted in hypercalls, what a window costs is the view, and groups of two
  * PHBs have nothing to share.
  */
+#include <glob.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <unistd.h>
 
 #include "kvm_fixture.h"
 #include "spapr_one_group.h"
@@ -281,6 +283,218 @@ TEST_F(partition, default_window_again)
 	ASSERT_EQ(0, spapr_map(self->g.c, first, self->buf, SZ_1M));
 	EXPECT_EQ(0, probe_spots(&probe, &spot, 1));
 	ASSERT_EQ(0, spapr_unmap(self->g.c, first, SZ_1M));
+	EXPECT_EQ(0, probe_exit(&probe));
+}
+
+static void give_back(FIXTURE_DATA(partition) *self)
+{
+	edu_close(&self->g.edu);
+	edu_close_group(&self->g.edu);
+	close(self->g.c);
+	self->g.c = -1;
+}
+
+/* The group is given back, and another container's then. */
+static void expect_next_owner(struct __test_metadata *_metadata,
+			      FIXTURE_DATA(partition) *self, uint64_t was)
+{
+	uint64_t start = 1;
+
+	self->g.c = container_open();
+	ASSERT_LE(0, edu_open_group(&self->g.edu));
+	ASSERT_EQ(0, container_add(self->g.c, &self->g.edu));
+	ASSERT_EQ(0, container_set_iommu(self->g.c, VFIO_SPAPR_TCE_v2_IOMMU));
+	ASSERT_EQ(0, spapr_register(self->g.c, self->buf, BUF_SIZE));
+	ASSERT_EQ(0, spapr_create(self->g.c, 16, SZ_1G, 1, &start));
+	EXPECT_EQ(was, start);
+	EXPECT_EQ(0, spapr_map(self->g.c, start, self->buf, SZ_64K));
+	EXPECT_EQ(0, spapr_unmap(self->g.c, start, SZ_64K));
+	EXPECT_EQ(0, spapr_remove(self->g.c, start));
+}
+
+/*
+ * A PE has one dynamic window. Who asks for another one is refused, and goes on
+ * with the first; so does who owns the device next.
+ */
+TEST_F(partition, window_twice)
+{
+	uint64_t start, other = 1;
+	long locked;
+
+	if (!has_second_window(self))
+		SKIP(return, "the hypervisor makes no windows");
+	ASSERT_EQ(0, spapr_remove(self->g.c, self->g.info.dma32_window_start));
+	ASSERT_EQ(0, spapr_create(self->g.c, 16, SZ_1G, 1, &start));
+	locked = locked_kb();
+	EXPECT_EQ(-EPERM, spapr_create(self->g.c, 16, SZ_1G, 1, &other));
+	EXPECT_EQ(-EPERM, spapr_create(self->g.c, 12, SZ_1G, 1, &other));
+	EXPECT_EQ(locked, locked_kb());
+	EXPECT_EQ(0, spapr_map(self->g.c, start, self->buf, SZ_64K));
+	EXPECT_EQ(0, spapr_unmap(self->g.c, start, SZ_64K));
+	EXPECT_EQ(0, spapr_remove(self->g.c, start));
+	give_back(self);
+	expect_next_owner(_metadata, self, start);
+}
+
+/* Kernel memory that cannot be given back, in KiB. */
+static long unreclaimable_kb(void)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	char line[128];
+	long kb = -1;
+
+	if (!f)
+		return -1;
+	while (kb < 0 && fgets(line, sizeof(line), f))
+		sscanf(line, "SUnreclaim: %ld", &kb);
+	fclose(f);
+	return kb;
+}
+
+#define NR_CYCLES	1000
+
+static int make_windows(FIXTURE_DATA(partition) *self)
+{
+	uint64_t start;
+	int ret = 0, i;
+
+	for (i = 0; !ret && i < NR_CYCLES; i++) {
+		ret = spapr_create(self->g.c, 16, SZ_1G, 1, &start);
+		ret = ret ?: spapr_remove(self->g.c, start);
+	}
+	return ret;
+}
+
+/* What a window leaves is used for the next one. Unused, it is 190 bytes. */
+TEST_F_TIMEOUT(partition, windows_cost_nothing, 120)
+{
+	char was[64] = "";
+	long before;
+	FILE *f;
+	int ret;
+
+	if (!has_second_window(self))
+		SKIP(return, "the hypervisor makes no windows");
+	/* The kernel says two lines for each, as information. */
+	f = fopen("/proc/sys/kernel/printk", "r");
+	ASSERT_NE(NULL, f);
+	ASSERT_NE(NULL, fgets(was, sizeof(was), f));
+	fclose(f);
+	ASSERT_EQ(0, write_text("/proc/sys/kernel/printk", "6"));
+
+	ret = make_windows(self);
+	before = unreclaimable_kb();
+	ret = ret ?: make_windows(self);
+	write_text("/proc/sys/kernel/printk", was);
+	TH_LOG("%ld KiB for %u windows", unreclaimable_kb() - before,
+	       NR_CYCLES);
+	ASSERT_EQ(0, ret);
+	ASSERT_LT(0, before);
+	EXPECT_GT(NR_CYCLES / 10, unreclaimable_kb() - before);
+}
+
+/* Has a device another driver, or no more, until it is vfio-pci's again. */
+static int hand_to(const char *name, const char *driver)
+{
+	char path[128];
+	int ret;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override",
+		 name);
+	ret = write_text(path, driver);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver/unbind",
+		 name);
+	ret = ret ?: write_text(path, name);
+	return ret ?: write_text("/sys/bus/pci/drivers_probe", name);
+}
+
+/* The first command of its driver has gone through memory and back. */
+static bool nvme_works(const char *name)
+{
+	char pattern[128], state[16] = "";
+	glob_t found;
+	FILE *f;
+	int i;
+
+	snprintf(pattern, sizeof(pattern),
+		 "/sys/bus/pci/devices/%s/nvme/nvme*/state", name);
+	for (i = 0; i < 100; i++, usleep(100000)) {
+		if (glob(pattern, 0, NULL, &found))
+			continue;
+		f = fopen(found.gl_pathv[0], "r");
+		globfree(&found);
+		if (!f)
+			continue;
+		if (!fgets(state, sizeof(state), f))
+			*state = 0;
+		fclose(f);
+		if (!strcmp(state, "live\n"))
+			return true;
+	}
+	return false;
+}
+
+/* The other device of the group, an NVMe controller that vfio-pci has. */
+static bool find_other(FIXTURE_DATA(partition) *self, struct slot *other)
+{
+	struct slot all;
+	char path[128];
+	char class[16] = "";
+	FILE *f;
+
+	if (read_slot(&all, self->g.edu.group) ||
+	    slot_others(&all, &self->g.edu, other) != 1)
+		return false;
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/class",
+		 other->name[0]);
+	f = fopen(path, "r");
+	if (!f)
+		return false;
+	if (!fgets(class, sizeof(class), f))
+		*class = 0;
+	fclose(f);
+	return !strcmp(class, "0x010802\n");
+}
+
+/* All devices of a group get the kernel's window back, not just the first. */
+TEST_F(partition, driver_of_other_device)
+{
+	struct slot other;
+
+	if (!find_other(self, &other))
+		SKIP(return, "no group of two devices");
+	give_back(self);
+	ASSERT_EQ(0, hand_to(other.name[0], "nvme"));
+	EXPECT_TRUE(nvme_works(other.name[0]));
+	ASSERT_EQ(0, hand_to(other.name[0], "vfio-pci"));
+}
+
+/* Windows are the owner's, whatever joins its group. */
+TEST_F(partition, device_joins)
+{
+	uint64_t start = self->g.info.dma32_window_start;
+	struct spot spot[2];
+	struct probe probe;
+	struct slot other;
+
+	if (!find_other(self, &other))
+		SKIP(return, "no group of two devices");
+	buf_tag(self->buf, BUF_SIZE);
+	ASSERT_EQ(0, probe_init(&probe, self->g.c, &self->g.edu, self->g.last));
+	ASSERT_EQ(0, spapr_map(self->g.c, start, self->buf, SZ_64K));
+	spot[0] = (struct spot){ start, self->buf };
+	ASSERT_EQ(0, spapr_create(self->g.c, 16, SZ_1G, 1, &start));
+	ASSERT_EQ(0, spapr_map(self->g.c, start, self->buf, SZ_64K));
+	spot[1] = (struct spot){ start, self->buf };
+
+	ASSERT_EQ(0, slot_remove(&other));
+	ASSERT_EQ(0, write_text("/sys/bus/pci/rescan", "1"));
+	ASSERT_EQ(0, slot_bring(&other));
+	EXPECT_EQ(0, probe_spots(&probe, spot, 2));
+	EXPECT_EQ(0, spapr_remove(self->g.c, start));
+	ASSERT_EQ(0, spapr_create(self->g.c, 16, SZ_1G, 1, &start));
+	EXPECT_EQ(0, spapr_remove(self->g.c, start));
+	EXPECT_EQ(0, probe_spots(&probe, spot, 1));
 	EXPECT_EQ(0, probe_exit(&probe));
 }
 
