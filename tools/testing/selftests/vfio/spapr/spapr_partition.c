@@ -5,6 +5,7 @@
  * PHBs have nothing to share.
  */
 #include <glob.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -351,7 +352,8 @@ static long unreclaimable_kb(void)
 	return kb;
 }
 
-#define NR_CYCLES	1000
+#define NR_CYCLES	500
+#define NR_ROUNDS	4
 
 static int make_windows(FIXTURE_DATA(partition) *self)
 {
@@ -368,10 +370,10 @@ static int make_windows(FIXTURE_DATA(partition) *self)
 /* What a window leaves is used for the next one. Unused, it is 190 bytes. */
 TEST_F_TIMEOUT(partition, windows_cost_nothing, 120)
 {
+	long before, grown, least = LONG_MAX;
 	char was[64] = "";
-	long before;
+	int ret, i;
 	FILE *f;
-	int ret;
 
 	if (!has_second_window(self))
 		SKIP(return, "the hypervisor makes no windows");
@@ -382,15 +384,20 @@ TEST_F_TIMEOUT(partition, windows_cost_nothing, 120)
 	fclose(f);
 	ASSERT_EQ(0, write_text("/proc/sys/kernel/printk", "6"));
 
+	/* Other memory comes and goes, a leak is there each time. */
 	ret = make_windows(self);
-	before = unreclaimable_kb();
-	ret = ret ?: make_windows(self);
+	for (i = 0; !ret && i < NR_ROUNDS && least >= NR_CYCLES / 10; i++) {
+		sleep(1);
+		before = unreclaimable_kb();
+		ret = make_windows(self);
+		sleep(1);
+		grown = unreclaimable_kb() - before;
+		least = grown < least ? grown : least;
+	}
 	write_text("/proc/sys/kernel/printk", was);
-	TH_LOG("%ld KiB for %u windows", unreclaimable_kb() - before,
-	       NR_CYCLES);
+	TH_LOG("%ld KiB for %u windows, round %d", least, NR_CYCLES, i);
 	ASSERT_EQ(0, ret);
-	ASSERT_LT(0, before);
-	EXPECT_GT(NR_CYCLES / 10, unreclaimable_kb() - before);
+	EXPECT_GT(NR_CYCLES / 10, least);
 }
 
 /* Has a device another driver, or no more, until it is vfio-pci's again. */
