@@ -587,11 +587,11 @@ static void domain_kills_what_changed(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, 0, domains->attach(table_group, domain));
 	last_kill(f);
 	KUNIT_EXPECT_EQ(test, 0, map_one(domain, SZ_64K, SZ_4K, IOMMU_READ));
-	KUNIT_EXPECT_EQ(test, 0, map_one(domain, high, SZ_64K, IOMMU_READ));
+	KUNIT_EXPECT_EQ(test, 0, map_one(domain, high, PAGE_SIZE, IOMMU_READ));
 	KUNIT_EXPECT_EQ(test, 0, last_kill(f));
 	domain->ops->iotlb_sync_map(domain, SZ_64K, SZ_4K);
 	KUNIT_EXPECT_EQ(test, FAKE_KILL_PAGE(SZ_64K), last_kill(f));
-	domain->ops->iotlb_sync_map(domain, high, SZ_64K);
+	domain->ops->iotlb_sync_map(domain, high, PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, FAKE_KILL_PAGE(high), last_kill(f));
 
 	iommu_iotlb_gather_init(&none);
@@ -600,7 +600,7 @@ static void domain_kills_what_changed(struct kunit *test)
 
 	unmap_one(domain, SZ_64K, SZ_4K);
 	KUNIT_EXPECT_EQ(test, FAKE_KILL_PAGE(SZ_64K), last_kill(f));
-	unmap_one(domain, high, SZ_64K);
+	unmap_one(domain, high, PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, FAKE_KILL_PAGE(high), last_kill(f));
 	domain->ops->flush_iotlb_all(domain);
 	KUNIT_EXPECT_EQ(test, FAKE_KILL_PE, last_kill(f));

@@ -4,16 +4,18 @@
  *
  * A domain is two TCE tables. Each is a window of all PEs that are attached:
  *
- *   window   bus addresses           entries   levels
- *   0        0 to 2^48 - 1           4 KiB     4
- *   1        2^59 to 2^59+2^52 - 1   64 KiB    4
+ *   window   bus addresses                          entries   levels
+ *   0        0 to 2^48 - 1                          4 KiB     4
+ *   1        2^59 to 2^59 + 2^36 * PAGE_SIZE - 1    a page    4
  *
  * Both are as large as four levels of 4 KiB make them, because nobody says in
  * advance which bus addresses a process will use. Most programs that were
  * written for other platforms use their own virtual addresses, or low ones;
- * these are in window 0, whatever the page size is. Window 1 takes a sixteenth
- * of the entries for the same memory. What is between the windows, and the MMIO
- * of the PHB, is reserved.
+ * these are in window 0, whatever the page size is. If pages are of 64 KiB,
+ * window 1 takes a sixteenth of the entries for the same memory. Larger entries
+ * than a page would do so for huge pages alone, and refuse other memory where
+ * IOMMU_IOAS_IOVA_RANGES says that it can be mapped. What is between the
+ * windows, and the MMIO of the PHB, is reserved.
  *
  * An empty domain takes 8 KiB, the topmost levels. Others appear when they are
  * mapped in first, charged to the memory controller, and go with the domain:
@@ -60,7 +62,8 @@ struct window_shape {
 
 static const struct window_shape shapes[NR_WINDOWS] = {
 	{ .start = 0, .bytes = BIT_ULL(48), .page_shift = 12 },
-	{ .start = BIT_ULL(59), .bytes = BIT_ULL(52), .page_shift = 16 },
+	{ .start = BIT_ULL(59), .bytes = BIT_ULL(36 + PAGE_SHIFT),
+	  .page_shift = PAGE_SHIFT },
 };
 
 /**

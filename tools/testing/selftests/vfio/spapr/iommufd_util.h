@@ -10,10 +10,10 @@
 
 #include "spapr_util.h"
 
-/* What windows of all domains cover: 48 bits, and 52 bits from bit 59 up. */
+/* What windows of all domains cover: 2^36 entries of 4 KiB, and of a page. */
 #define WINDOW0_LAST	((1UL << 48) - 1)
 #define WINDOW1_START	(1UL << 59)
-#define WINDOW1_LAST	(WINDOW1_START + (1UL << 52) - 1)
+#define WINDOW1_LAST	(WINDOW1_START + page_size * (1UL << 36) - 1)
 
 #define MAP_READ	IOMMU_IOAS_MAP_READABLE
 #define MAP_WRITE	IOMMU_IOAS_MAP_WRITEABLE

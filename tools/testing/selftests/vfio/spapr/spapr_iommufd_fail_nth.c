@@ -338,8 +338,6 @@ TEST_F_TIMEOUT(fail, map, 900)
 
 TEST_F_TIMEOUT(fail, map_in_window_1, 900)
 {
-	if (page_size < SZ_64K)
-		SKIP(return, "window 1 takes memory in pieces of 64 KiB");
 	self->e.at = WINDOW1_START + SZ_1T;
 	fail_nth(_metadata, &map_op, &self->e);
 }

@@ -118,7 +118,7 @@ static void map_and_unmap(struct thread *t)
 	uint32_t ioas = self->ioas[some(t, 2)];
 
 	iova += some(t, MAPPER_BYTES / SZ_64K / 2) * SZ_64K;
-	if (page_size == SZ_64K && some(t, 2))
+	if (some(t, 2))
 		iova += WINDOW1_START;
 	if (!result(t, "map", ioas_map(self->f, ioas, iova, self->buf, size),
 		    0))
