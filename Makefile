@@ -8,7 +8,8 @@
 # All are phony: compose.py and kbuild know what is up to date.
 .PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
 	kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan kernel-preempt \
-	kernel-gdb check check-long check-base check-fixes check-tools check-patches \
+	kernel-gdb check check-long check-base check-fixes check-tools \
+	check-patches judges \
 	kernel-fixes kernel-guest am bisect base-7.2 base-7.3 \
 	gates fuzz fuzz-selftest fuzz-corpus fuzz-abi stress latency \
 	bench figures profile lines build-configs deb lint docs kunit clean \
@@ -95,6 +96,8 @@ test
   make check            all tests, clients and gates, as CI: up to an hour
   make check-long       the same on all kernels that check themselves, and long
                         fuzzing: hours
+  make judges           the VFIO selftests of Linux 7.2, which judge iommufd from
+                        outside (part of check)
   make check-base       the tests on the unpatched base, where many fail
   make check-fixes      what the fixes mend, on the base with the fixes alone
   make check-tools      the tools that test (part of check)
@@ -340,6 +343,10 @@ check-tools: tree
 check: check-tools kernels tests $(if $(WHOLE),gates)
 	@$(POWERNV)/check.py $(CHECK_ARGS) \
 		$(if $(WHOLE),--results $(BUILD)/gates.txt)
+
+# Builds the VFIO selftests of Linux 7.2 first.
+judges: kernels
+	@$(POWERNV)/check.py --judges $(CHECK_ARGS)
 
 # All that takes too long for CI.
 check-long: check-tools provers kernel-64k kernel-4k kernel-guest \

@@ -79,6 +79,28 @@ LONG_PLAYS = [
 CLIENT = os.path.join(machine.HERE, 'client.py')
 SETUP = os.path.join(machine.HERE, 'setup')
 
+# Outside judges of iommufd: the VFIO selftests of Linux 7.2, each with the devices
+# that it has something to say about. Their build is JUDGES. With pages of 4 KiB
+# the gigabyte that vfio_pci_driver_test maps for each case takes minutes.
+JUDGES = os.path.join(machine.HERE, 'judges')
+JUDGED = [('powernv9', '64k'), ('powernv8', '64k'), ('powernv9', '4k')]
+LONG_JUDGED = [('powernv9-hash', '64k'), ('powernv10', '64k'),
+               ('powernv8', '4k'), ('powernv9', 'debug')]
+JUDGE_PROGRAMS = {
+    'vfio_dma_mapping_test': ('edu', 'nvme', 'e1000e'),
+    'vfio_dma_mapping_mmio_test': ('edu', 'nvme', 'e1000e'),
+    'vfio_iommufd_setup_test': ('edu', 'nvme', 'e1000e'),
+    'vfio_pci_device_test': ('edu', 'nvme', 'e1000e'),
+    'vfio_pci_device_init_perf_test': ('edu', 'nvme', 'e1000e'),
+    'vfio_pci_driver_test': ('edu',),
+    'vfio_pci_sriov_uapi_test': ('edu',),
+}
+KINDS = [('edu', '1234:11e8'), ('nvme', '1b36:0010'), ('e1000e', '8086:10d3')]
+# Behind one host bridge, so that a group has two devices.
+JUDGE_DEVICES = ['nvme,serial=1,bus=pcie.2,addr=0.0,multifunction=on',
+                 'e1000e,romfile=,bus=pcie.2,addr=0.1']
+HUGE_WORDS = 'default_hugepagesz=2M sysctl.vm.nr_overcommit_hugepages=2'
+
 # What KUnit has to run; and where the option for the last is set.
 SUITES = ['mm_iommu_index', 'mm_iommu', 'tce_owner', 'tce_view', 'pnv_tce',
           'pnv_windows']
@@ -108,6 +130,15 @@ NOWHERE = (
     # Where lists are read early; in virtual mode *_late and pr have it.
     'kvm_tce.device.hash.list_is_what_the_guest_sees',
     'kvm_tce.device.radix.list_is_what_the_guest_sees',
+    # What powerpc does not offer to the judges. Their edu has no SR-IOV and one
+    # kind of interrupts, QEMU's NVMe the other.
+    'vfio_*.vfio_type1*',
+    'vfio_pci_sriov_uapi_test:edu',
+    'vfio_pci_device_test:edu.vfio_pci_irq_test.msix.*',
+    'vfio_pci_device_test:nvme.vfio_pci_irq_test.msi.*',
+    # The base does not survive to have a page of 1 GiB, if pages are of 64 KiB
+    # and struct pages of a huge one are not contiguous (SPARSEMEM_VMEMMAP).
+    'vfio_dma_mapping_test:*_hugetlb_1gb.*',
     # No huge IOMMU pages, or no real mode; hash_16m has both, on POWER8.
     'kvm_tce.large.*_of_4k.real_mode',
     'kvm_tce.large.*_of_64k.real_mode',
@@ -145,6 +176,8 @@ def arguments():
     p.add_argument('--filter', default='')
     p.add_argument('--base', action='store_true')
     p.add_argument('--fixes', action='store_true')
+    p.add_argument('--judges', action='store_true',
+                   help='nothing but the VFIO selftests of Linux 7.2')
     p.add_argument('--results', default='', metavar='FILE',
                    help='lines "ok NAME" and "not ok NAME" that count as well')
     # Two machines share two CPUs well: much of a run is single-threaded.
@@ -190,12 +223,13 @@ def runs_on(args, program, name, kernel):
 
 
 def is_ci(args):
-    return not (args.long or args.kernels or args.machine or is_old(args))
+    return not (args.long or args.kernels or args.machine or args.judges or
+                is_old(args))
 
 
 def is_whole(args):
     return not (is_old(args) or args.machine or args.kernels or args.tests or
-                args.filter)
+                args.filter or args.judges)
 
 
 def make_specs(args, name, kernel):
@@ -238,6 +272,37 @@ def race_settings(args, name, kernel):
         return 'SECONDS=30 SPAPR_RACE_SECONDS=2' if main else \
             'SPAPR_RACE_SECONDS=1'
     return 'SECONDS=60' if main else ''
+
+
+def judge_programs(args, kernel):
+    return [f'{p}:{k}' for p, kinds in JUDGE_PROGRAMS.items() for k in kinds
+            if not (is_ci(args) and kernel == '4k' and
+                    p == 'vfio_pci_driver_test')]
+
+
+def judge_spec(args, name, kernel):
+    """The boot of a machine with the judges, and with more devices."""
+    spec = make_spec(args, name, kernel)
+    spec.tests_dir = os.path.join(machine.BUILD, 'judges', 'tests')
+    spec.tests = spec.tests or judge_programs(args, kernel)
+    spec.label += '-judges'
+    spec.log = spec.log.replace('.log', '-judges.log')
+    spec.kinds, spec.devices, spec.icount = KINDS, JUDGE_DEVICES, True
+    spec.append, spec.suites = 'kunit.enable=0', []
+    if HUGE_PAGES in spec.need:
+        spec.append += ' ' + HUGE_WORDS
+    return spec
+
+
+def judges(args):
+    if not (is_whole(args) or args.judges):
+        return []
+    status = subprocess.run([JUDGES], check=False).returncode
+    if status:
+        return [Absent('judges', status == 2)]
+    boots = wanted(args) if args.machine or args.kernels else \
+        JUDGED + (LONG_JUDGED if args.long else [])
+    return [judge_spec(args, *b) for b in boots]
 
 
 def make_spec(args, name, kernel):
@@ -348,6 +413,19 @@ class Client:
                            [f'exit status {status}: {last}'])
 
 
+class Absent(Client):
+    """What was to be fetched and built, and is not there."""
+
+    def __init__(self, what, lacks):
+        self.label, self.log = what, machine.BUILD
+        self.lacks = lacks
+
+    def run(self):
+        if self.lacks:
+            return ktap.Result(skipped=['cannot be had here'])
+        return ktap.Result(failed=['does not build'])
+
+
 def clients(args):
     """Only when everything is to be tested."""
     if not is_whole(args):
@@ -449,8 +527,9 @@ def main():
     try:
         # Once, before two machines want it at the same time.
         machine.build_init()
-        specs = clients(args) + \
-            [s for b in wanted(args) for s in make_specs(args, *b)]
+        specs = clients(args) + judges(args)
+        if not args.judges:
+            specs += [s for b in wanted(args) for s in make_specs(args, *b)]
     except (machine.Missing, OSError, subprocess.SubprocessError) as e:
         machine.main_error(e)
         print('0 passed, 1 failed')

@@ -11,6 +11,10 @@
  *   mode test | run     one KTAP document, or the plain output of one
  *   program NAME SECONDS [ARG...]
  *                       runs /tests/NAME, kills it after SECONDS of silence
+ *   program NAME:KIND SECONDS [ARG...]
+ *                       the same; its last arguments are the addresses of all
+ *                       devices of that kind
+ *   device KIND ID      devices to bind: vendor and device, as in sysfs
  *   only GLOB           runs only the cases that match
  *   skip NAME CASE      leaves this case of this program out
  *   need devices N      goes no further without N test devices, bound: without
@@ -39,7 +43,8 @@
 #include <unistd.h>
 
 #define MAX_ITEMS	2048
-#define MAX_ARGS	(2 * MAX_ITEMS + 16)
+#define MAX_FOUND	8
+#define MAX_ARGS	(2 * MAX_ITEMS + 16 + MAX_FOUND)
 /* The kernel cuts records of /dev/kmsg at 1 KiB; leave room for the indent. */
 #define MAX_LINE	900
 #define KSFT_SKIP	4
@@ -57,8 +62,18 @@ struct program {
 	char *args;
 };
 
+/* Devices that programs get as arguments */
+struct kind {
+	char name[16];
+	unsigned int vendor, device;
+	char *found[MAX_FOUND];
+	int nr_found;
+};
+
 struct plan {
 	bool demo;
+	struct kind kinds[4];
+	int nr_kinds;
 	struct program programs[64];
 	int nr_programs;
 	char *only[MAX_ITEMS];
@@ -205,17 +220,34 @@ static void bind_others(const char *name)
 		closedir(dir);
 }
 
-/* Is it a test device, and bound? */
-static bool bind_device(const char *name)
+/* What the plan calls such devices; test devices need no name. */
+static struct kind *kind_of(struct plan *plan, const char *name)
 {
+	static struct kind edu = { .vendor = EDU_VENDOR, .device = EDU_DEVICE };
+	unsigned long vendor, device;
+	char path[320];
+	int i;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vendor", name);
+	vendor = read_hex(path);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/device", name);
+	device = read_hex(path);
+
+	for (i = 0; i < plan->nr_kinds; i++)
+		if (plan->kinds[i].vendor == vendor &&
+		    plan->kinds[i].device == device)
+			return &plan->kinds[i];
+	return vendor == EDU_VENDOR && device == EDU_DEVICE ? &edu : NULL;
+}
+
+/* Is it a test device, and bound? */
+static bool bind_device(struct plan *plan, const char *name)
+{
+	struct kind *kind = kind_of(plan, name);
 	char path[320];
 	bool bound;
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vendor", name);
-	if (read_hex(path) != EDU_VENDOR)
-		return false;
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/device", name);
-	if (read_hex(path) != EDU_DEVICE)
+	if (!kind)
 		return false;
 
 	give_to_vfio(name);
@@ -224,10 +256,12 @@ static bool bind_device(const char *name)
 	bound = !access(path, F_OK);
 	say("# powernv-init: test device %s %s", name,
 	    bound ? "is bound" : "has no driver");
+	if (bound && kind->nr_found < MAX_FOUND)
+		kind->found[kind->nr_found++] = strdup(name);
 	return bound;
 }
 
-static int bind_devices(void)
+static int bind_devices(struct plan *plan)
 {
 	DIR *dir = opendir("/sys/bus/pci/devices");
 	struct dirent *d;
@@ -237,7 +271,7 @@ static int bind_devices(void)
 		return 0;
 	while ((d = readdir(dir)))
 		if (d->d_name[0] != '.')
-			bound += bind_device(d->d_name);
+			bound += bind_device(plan, d->d_name);
 	closedir(dir);
 	return bound;
 }
@@ -261,6 +295,16 @@ static void plan_program(struct plan *plan, char *rest)
 	plan->nr_programs++;
 }
 
+static void plan_device(struct plan *plan, const char *rest)
+{
+	struct kind *k = &plan->kinds[plan->nr_kinds];
+
+	if (plan->nr_kinds == 4 ||
+	    sscanf(rest, "%15s %x:%x", k->name, &k->vendor, &k->device) != 3)
+		finish("bad plan");
+	plan->nr_kinds++;
+}
+
 static void plan_read(struct plan *plan)
 {
 	FILE *f = fopen("/plan", "r");
@@ -274,6 +318,8 @@ static void plan_read(struct plan *plan)
 			plan->demo = true;
 		else if (!strncmp(line, "program ", 8))
 			plan_program(plan, line + 8);
+		else if (!strncmp(line, "device ", 7))
+			plan_device(plan, line + 7);
 		else if (!strncmp(line, "only ", 5))
 			plan_add(plan->only, &plan->nr_only, line + 5);
 		else if (!strncmp(line, "skip ", 5))
@@ -422,10 +468,16 @@ static struct outcome run_argv(char **argv, int seconds, struct liner *l)
 	return o;
 }
 
-static bool ended_well(const struct outcome *o)
+static bool skips(const struct outcome *o)
 {
 	return !o->silent && WIFEXITED(o->status) &&
-	       (!WEXITSTATUS(o->status) || WEXITSTATUS(o->status) == KSFT_SKIP);
+	       WEXITSTATUS(o->status) == KSFT_SKIP;
+}
+
+static bool ended_well(const struct outcome *o)
+{
+	return skips(o) || (!o->silent && WIFEXITED(o->status) &&
+			    !WEXITSTATUS(o->status));
 }
 
 /* The cases of a program that are to run, as arguments for it. */
@@ -466,7 +518,7 @@ static void select_case(struct selection *s, const char *variant,
 	s->nr_listed++;
 	snprintf(name, sizeof(name), "%s%s%s.%s", s->fixture,
 		 variant ? "." : "", variant ?: "", test);
-	if (!selected(s, name) || s->argc + 3 > MAX_ARGS)
+	if (!selected(s, name) || s->argc + 3 + MAX_FOUND > MAX_ARGS)
 		return;
 	s->argv[s->argc++] = "-r";
 	s->argv[s->argc++] = strdup(name);
@@ -513,7 +565,24 @@ static void list_line(struct liner *l, char *line)
 		s->tests[s->nr_tests++] = b ?: a;
 }
 
-/* Returns how many of its cases are wanted; -1 when it does not list them. */
+/* Adds the devices that a program called NAME:KIND is for. */
+static void add_devices(const struct plan *plan, const char *program,
+			char **argv, int argc)
+{
+	const char *colon = strchr(program, ':');
+	int i, k;
+
+	for (k = 0; colon && k < plan->nr_kinds; k++)
+		for (i = 0; i < plan->kinds[k].nr_found; i++)
+			if (!strcmp(plan->kinds[k].name, colon + 1))
+				argv[argc++] = plan->kinds[k].found[i];
+	argv[argc] = NULL;
+}
+
+/*
+ * Returns how many of its cases are wanted; -1 when it does not list them, one
+ * when it says that all of it is skipped.
+ */
 static int select_cases(const struct plan *plan, const char *name, char **argv,
 			int *argc)
 {
@@ -521,11 +590,15 @@ static int select_cases(const struct plan *plan, const char *name, char **argv,
 		.plan = plan, .program = name, .argv = argv, .argc = *argc,
 	};
 	struct liner l = { .line = list_line, .priv = &s };
-	char *list_argv[3] = { argv[0], "-l" };
-	struct outcome o = run_argv(list_argv, 20, &l);
+	char *list_argv[3 + MAX_FOUND] = { argv[0], "-l" };
+	struct outcome o;
 	int wanted;
 
+	add_devices(plan, name, list_argv, 2);
+	o = run_argv(list_argv, 20, &l);
 	select_fixture(&s);
+	if (skips(&o) && !s.nr_listed)
+		return 1;
 	if (!ended_well(&o) || !s.nr_listed)
 		return -1;
 	wanted = (s.argc - *argc) / 2;
@@ -540,7 +613,8 @@ static int build_argv(const struct program *p, char **argv)
 	char *word;
 	int argc = 1;
 
-	snprintf(path, sizeof(path), "/tests/%s", p->name);
+	snprintf(path, sizeof(path), "/tests/%.*s",
+		 (int)strcspn(p->name, ":"), p->name);
 	argv[0] = path;
 	for (word = strtok(args, " "); word; word = strtok(NULL, " "))
 		if (argc < 16)
@@ -661,10 +735,11 @@ static void run_test(const struct plan *plan, const struct program *p, int nr)
 		say("ok %d %s # SKIP no case selected", nr, p->name);
 		return;
 	}
-	argv[argc] = NULL;
+	add_devices(plan, p->name, argv, argc);
 	o = run_argv(argv, p->seconds, &l);
 	leaked = !o.stuck && leaks();
-	/* Without a header nothing of what it printed counts. */
+	/* Without a header nothing of what it printed counts, unless it skips. */
+	t.started |= skips(&o);
 	ok = ended_well(&o) && !leaked && t.started;
 	say("%s %d %s%s", ok ? "ok" : "not ok", nr, p->name,
 	    leaked ? " # memory is lost" :
@@ -714,8 +789,8 @@ int main(void)
 	mount_all();
 	setenv("PATH", "/tests:/bin:/sbin", 1);
 	setenv("HOME", "/tmp", 1);
-	devices = bind_devices();
 	plan_read(&plan);
+	devices = bind_devices(&plan);
 	check_needs(&plan, devices);
 	if (plan.demo)
 		run_demo(&plan);

@@ -74,6 +74,8 @@ class Spec:
     args: str = ''
     append: str = ''
     test_devices: bool = True   # those of MACHINES
+    kinds: list = field(default_factory=list)       # (name, ID), see init.c
+    devices: list = field(default_factory=list)     # of these kinds, QEMU's words
     extra_qemu: list = field(default_factory=list)
     demo: str = ''
     timeout: int = 600          # of the boot, seconds
@@ -150,7 +152,7 @@ def programs(spec):
     else:
         known = test_names(spec.tests_dir)
         wanted = spec.tests or known
-    unknown = [n for n in wanted if n not in known]
+    unknown = [n for n in wanted if n.split(':')[0] not in known]
     if unknown or not wanted:
         raise Missing(f'no test program {", ".join(unknown)}; there are: ' +
                       (', '.join(known) or 'none'))
@@ -164,9 +166,10 @@ def plan_text(spec, names):
               for n in names]
     lines += [f'only {g}' for g in spec.filters]
     lines += [f'skip {p} {c}' for p, c in spec.skip]
+    lines += [f'device {name} {ids}' for name, ids in spec.kinds]
     if spec.test_devices:
         devices = [d for d in MACHINES[spec.machine][1] if d.startswith('edu')]
-        lines.append(f'need devices {len(devices)}')
+        lines.append(f'need devices {len(devices + spec.devices)}')
     lines += [f'need {n}' for n in spec.need]
     return '\n'.join(lines) + '\n'
 
@@ -246,6 +249,8 @@ def command(spec, initrd, dtb=''):
         cmd += ['-vga', 'none']     # its firmware image is another package
     for d in MACHINES[spec.machine][1] if spec.test_devices else []:
         cmd += device(spec, d)
+    for d in spec.devices:
+        cmd += ['-device', d]
     return cmd + spec.extra_qemu
 
 

@@ -571,7 +571,7 @@ class Clients(unittest.TestCase):
         setup, check.SETUP = check.SETUP, 'true'
         self.addCleanup(setattr, check, 'SETUP', setup)
         none = {'base': False, 'fixes': False, 'machine': '', 'kernels': '',
-                'tests': '', 'filter': '', 'long': False}
+                'tests': '', 'filter': '', 'judges': False, 'long': False}
         found = check.clients(types.SimpleNamespace(**none))
         self.assertEqual(len(found), len(check.CLIENTS + check.PLAYS))
         long = check.clients(types.SimpleNamespace(**dict(none, long=True)))
@@ -627,6 +627,59 @@ class Clients(unittest.TestCase):
         for words in check.CLIENTS:
             sys.argv = ['client'] + check.Client(*words).words
             self.assertEqual(client.arguments().machine, words[1])
+
+
+class Judges(unittest.TestCase):
+    """The selftests of another kernel, which may not be had."""
+
+    def specs(self, status=0, **words):
+        self.addCleanup(setattr, check, 'JUDGES', check.JUDGES)
+        with tempfile.TemporaryDirectory() as folder:
+            check.JUDGES = f'{folder}/judges'
+            write_program(check.JUDGES, f'exit {status}\n')
+            args = {'base': False, 'fixes': False, 'machine': '', 'filter': '',
+                    'kernels': '', 'tests': '', 'judges': False, 'long': False,
+                    'timeout': 9, 'verbose': False}
+            return check.judges(types.SimpleNamespace(**dict(args, **words)))
+
+    def test_boots(self):
+        self.assertEqual(len(self.specs()), len(check.JUDGED))
+        self.assertEqual(len(self.specs(long=True)),
+                         len(check.JUDGED + check.LONG_JUDGED))
+        self.assertEqual(self.specs(machine='powernv8'), [])
+        self.assertEqual([s.name() for s in self.specs(
+            judges=True, machine='powernv8', kernels='64k')],
+            ['powernv8-64k-judges'])
+
+    def test_short_on_small_pages(self):
+        for long in (False, True):
+            for spec in self.specs(long=long):
+                slow = 'vfio_pci_driver_test:edu' in spec.tests
+                self.assertEqual(slow, long or '-4k-' not in spec.name())
+
+    def test_not_there(self):
+        for status, skipped in ((2, 1), (1, 0)):
+            spec, = self.specs(status)
+            _, result, _ = check.one(None, spec)
+            self.assertEqual(len(result.skipped), skipped)
+            self.assertEqual(len(result.failed), 1 - skipped)
+
+    def test_plan(self):
+        spec = self.specs()[0]
+        lines = machine.plan_text(spec, spec.tests).split('\n')
+        self.assertIn('device nvme 1b36:0010', lines)
+        self.assertIn('need devices 4', lines)
+        self.assertIn('program vfio_pci_driver_test:edu 180', lines)
+
+    @unittest.skipUnless(TREE, 'needs build/linux or build/base')
+    def test_whole_program_skips(self):
+        head = ['KTAP version 1', '1..2'] + HEAD[2:]
+        result = ktap.judge(console(
+            ['    1..1'] + case(1, 'f.a') + ['ok 1 prog'] +
+            ['    # powernv-init: program q:edu', 'ok 2 q:edu # SKIP'],
+            head=head), TREE)
+        self.assertEqual((result.failed, result.skipped), ([], ['q:edu']))
+        self.assertEqual(result.passed, ['prog.f.a'])
 
 
 class LastLine(unittest.TestCase):
