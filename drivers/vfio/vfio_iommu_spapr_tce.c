@@ -1218,8 +1218,8 @@ static bool eeh_has_gone(const struct tce_eeh_use *use)
 }
 
 /*
- * -ESTALE if the group has left. If it leaves later, who closes a device of it,
- * or opens one, by iommufd too, waits until this is over.
+ * -ESTALE if the group has left. If it leaves later, closing or opening a device
+ * of it, also by iommufd, waits until this is over.
  */
 static long eeh_one_group(const struct tce_eeh_use *use,
 			  const struct vfio_eeh_pe_op *op)

@@ -15,8 +15,9 @@
  * try. What is left to wait for is hardware and firmware. That time is bounded:
  * a minute for a device that does not come back from its reset.
  *
- * Who opens or closes a device of the PE waits for an operation that is under
- * way: it is the former user's, and must be over when the next one begins.
+ * Opening or closing a device of the PE waits for an operation that is under
+ * way. It may be that of a former user, and must be over before the next user
+ * begins. The operation waits for neither: it tries again later.
  */
 
 #include <linux/err.h>
@@ -108,8 +109,8 @@ EXPORT_SYMBOL_GPL(vfio_spapr_eeh_unlock);
  * Context: May sleep, between vfio_spapr_eeh_lock() and
  *	    vfio_spapr_eeh_unlock().
  * Return: the PE, for vfio_spapr_eeh_end(); or as an ERR_PTR(), -ENODEV if the
- *	   group has none, or not any more, or -EINTR if the process is being
- *	   killed.
+ *	   group has none, or not any more, or -EAGAIN if a device of the PE is
+ *	   being opened or closed: try again later.
  */
 struct eeh_pe *vfio_spapr_eeh_begin(struct iommu_group *group)
 {
@@ -117,8 +118,8 @@ struct eeh_pe *vfio_spapr_eeh_begin(struct iommu_group *group)
 
 	if (!pe)
 		return ERR_PTR(-ENODEV);
-	if (mutex_lock_killable(&pe->user_lock))
-		return ERR_PTR(-EINTR);
+	if (!mutex_trylock(&pe->user_lock))
+		return ERR_PTR(-EAGAIN);
 
 	return pe;
 }

@@ -105,7 +105,7 @@ static long count_all(const struct kvmppc_tce_table *t,
 		if (!ret)
 			continue;
 		uncount_all(t, tables, i, first, nr, list);
-		if (ret == -ENOMEM)
+		if (ret == -ENOMEM || ret == -EINTR)
 			return H_NOT_ENOUGH_RESOURCES;
 		trace_spapr_tce_too_hard(t->number, SPAPR_TCE_NOT_REGISTERED);
 		return H_TOO_HARD;

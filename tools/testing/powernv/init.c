@@ -243,9 +243,10 @@ static struct kind *kind_of(struct plan *plan, const char *name)
 /* Is it a test device, and bound? */
 static bool bind_device(struct plan *plan, const char *name)
 {
+	char path[320], driver[PATH_MAX];
 	struct kind *kind = kind_of(plan, name);
-	char path[320];
 	bool bound;
+	ssize_t n;
 
 	if (!kind)
 		return false;
@@ -253,7 +254,9 @@ static bool bind_device(struct plan *plan, const char *name)
 	give_to_vfio(name);
 	bind_others(name);
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver", name);
-	bound = !access(path, F_OK);
+	n = readlink(path, driver, sizeof(driver) - 1);
+	driver[n < 0 ? 0 : n] = 0;
+	bound = strstr(driver, "/vfio-pci");
 	say("# powernv-init: test device %s %s", name,
 	    bound ? "is bound" : "has no driver");
 	if (bound && kind->nr_found < MAX_FOUND)

@@ -390,12 +390,13 @@ def boot(spec):
     never for any other reason.
     """
     crashes = 0
-    for _ in range(BOOTS):
+    for nr in range(1, BOOTS + 1):
         result = boot_once(spec)
         crashed = only_crashed(result)
         crashes += crashed
-        if not (crashed and crashes < CRASHED_BOOTS) and \
-                LOST_CONSOLE not in result.failed:
+        again = LOST_CONSOLE in result.failed or \
+            (crashed and crashes < CRASHED_BOOTS)
+        if not again or nr == BOOTS:
             break
         for name in result.failed:
             print(f'{spec.name()}: {name}; another boot', flush=True)

@@ -24,6 +24,7 @@
 #include <linux/percpu.h>
 #include <linux/printk.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 
@@ -303,7 +304,8 @@ unsigned long pseries_tce_clear_range(struct iommu_table *tbl,
  * 524,288 hypercalls.
  *
  * Context: May sleep.
- * Return: 0; -EIO if the hypervisor refused to clear one.
+ * Return: 0; -EINTR if the process is being killed; -EIO if the hypervisor
+ *	   refused to clear one.
  */
 int pseries_tce_clear_window(struct iommu_table *tbl)
 {
@@ -314,6 +316,8 @@ int pseries_tce_clear_window(struct iommu_table *tbl)
 		if (pseries_tce_clear_range(tbl, tbl->it_offset + done, n) < n)
 			return -EIO;
 		cond_resched();
+		if (fatal_signal_pending(current))
+			return -EINTR;
 	}
 
 	return 0;
