@@ -36,7 +36,8 @@ LINE = re.compile(r'bench (\S+) (\S+) (\S+) median (\S+) runs (\d+)$')
 # The base takes 64 KiB for each region, whatever its size: 8 GiB of memory.
 COUNT = ['--icount', '--mem', '8G']
 BOOTS = {
-    'cost': ('spapr_bench', 'map empty removal register', COUNT),
+    'cost': ('spapr_bench', 'map empty removal register register_large',
+             COUNT),
     'regions': ('spapr_bench', 'regions large', COUNT),
     'memory': ('spapr_bench', 'memory registry', COUNT),
     'kvm': ('kvm_bench', '', COUNT),
