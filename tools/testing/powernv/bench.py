@@ -42,6 +42,12 @@ BOOTS = {
     'memory': ('spapr_bench', 'memory registry', COUNT),
     'kvm': ('kvm_bench', '', COUNT),
 }
+# With pages of 4 KiB, which have huge ones of 1 GiB. Where pages are of 64 KiB the
+# base does not survive to touch one; on POWER8 it never ends to pin one of 16 MiB.
+BOOTS_4K = {'large_4k': ('spapr_bench', 'large register_large', COUNT)}
+PREFIX_4K = 'pages_4k/'
+APPEND = {'large_4k': ' hugepagesz=1G hugepages=3'}
+MACHINES_4K = ('powernv9',)
 PARTITION_BOOTS = {'map': ('spapr_bench', 'map', COUNT), 'kvm': BOOTS['kvm']}
 # Says whose instructions they are; of our kernel.
 PROFILE = 'profile'
@@ -57,12 +63,17 @@ def arguments():
                                                   'vmlinux'))
     p.add_argument('--base', default=os.path.join(machine.BUILD, 'kbase',
                                                   'vmlinux'))
+    p.add_argument('--ours-4k', default=os.path.join(machine.BUILD, 'k4',
+                                                     'vmlinux'))
+    p.add_argument('--base-4k', default=os.path.join(machine.BUILD, 'kbase4',
+                                                     'vmlinux'))
     p.add_argument('--tests-dir', default=os.path.join(machine.BUILD, 'tests'))
     p.add_argument('--out', default=os.path.join(machine.BUILD, 'bench'))
     p.add_argument('--jobs', type=int, default=2, help='machines at a time')
     p.add_argument('--timeout', type=int, default=1800, help='of one machine')
     p.add_argument('--boots', default='', help='only these, comma separated: ' +
-                   ', '.join([*BOOTS, 'map', PROFILE, *SMP_BOOTS]) +
+                   ', '.join([*BOOTS, *BOOTS_4K, 'map', PROFILE,
+                             *SMP_BOOTS]) +
                    '; the rest as measured before')
     p.add_argument('--only', choices=KERNELS, help='only this kernel; the '
                    'other as measured before')
@@ -73,15 +84,17 @@ def arguments():
 
 def command(args, kernel, name, boot_name, log):
     """What runs one machine."""
-    common = [name, '--kernel', getattr(args, kernel),
+    vmlinux = getattr(args, kernel + '_4k' * (boot_name in BOOTS_4K))
+    common = [name, '--kernel', vmlinux,
               '--tests-dir', args.tests_dir, '--timeout', str(args.timeout)]
     if boot_name == PROFILE:
         return [os.path.join(HERE, 'profile_calls.py'), *common, '--rows']
-    program, words, qemu = {**BOOTS, **PARTITION_BOOTS,
+    program, words, qemu = {**BOOTS, **BOOTS_4K, **PARTITION_BOOTS,
                             **SMP_BOOTS}[boot_name]
     return [os.path.join(HERE, 'boot.py'), *common, *qemu,
             '--run', program, '--args', words, '--log', log + '.log',
-            '--extra-append', 'kunit.enable=0', '--test-timeout', '1000000',
+            '--extra-append', 'kunit.enable=0' + APPEND.get(boot_name, ''),
+            '--test-timeout', '1000000',
             '--quiet', str(args.timeout)]
 
 
@@ -93,11 +106,12 @@ def boot(args, kernel, name, boot_name):
                          capture_output=True, text=True, check=False)
     with open(log + '.out', 'w', encoding='utf-8') as f:
         f.write(run.stdout + run.stderr)
+    prefix = PREFIX_4K if boot_name in BOOTS_4K else ''
     rows = {}
     for line in run.stdout.split('\n'):
         m = LINE.match(line)
         if m:
-            rows[m[1]] = (float(m[2]), m[3], float(m[4]), int(m[5]))
+            rows[prefix + m[1]] = (float(m[2]), m[3], float(m[4]), int(m[5]))
     seconds = time.monotonic() - start
     print(f'bench: {kernel:4} {NAMES[name]} {boot_name:8} {len(rows):4} rows '
           f'{seconds:5.0f} s', flush=True)
@@ -109,7 +123,7 @@ def boot(args, kernel, name, boot_name):
 def measure(args, results):
     """Fills results[kernel][machine]; returns what failed."""
     wanted = [b for b in args.boots.split(',') if b] or \
-        [*BOOTS, *PARTITION_BOOTS, PROFILE, *SMP_BOOTS]
+        [*BOOTS, *BOOTS_4K, *PARTITION_BOOTS, PROFILE, *SMP_BOOTS]
     failed = []
 
     def one(job):
@@ -122,6 +136,7 @@ def measure(args, results):
     os.makedirs(os.path.join(args.out, 'log'), exist_ok=True)
     for machines, boots, jobs in (
             (MACHINES, [*BOOTS, PROFILE], args.jobs),
+            (MACHINES_4K, BOOTS_4K, args.jobs),
             (PARTITIONS, PARTITION_BOOTS, args.jobs), (MACHINES, SMP_BOOTS, 1)):
         # The base first: its machines take longest.
         todo = [(k, n, b) for b in sorted(boots, key=lambda b: b != 'regions')

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mman.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -188,15 +189,36 @@ char *store_in_runs(const struct store *s, unsigned long run,
 	return ua;
 }
 
-static int have_huge_page(unsigned int shift)
+static FILE *huge_file(unsigned int shift, const char *name, const char *mode)
 {
 	char path[100];
-	FILE *f;
 
 	snprintf(path, sizeof(path),
-		 "/sys/kernel/mm/hugepages/hugepages-%lukB/nr_overcommit_hugepages",
-		 1UL << (shift - 10));
-	f = fopen(path, "w");
+		 "/sys/kernel/mm/hugepages/hugepages-%lukB/%s",
+		 1UL << (shift - 10), name);
+	return fopen(path, mode);
+}
+
+/* Gigantic ones are there since boot, or not at all. */
+static bool has_free_page(unsigned int shift)
+{
+	FILE *f = huge_file(shift, "free_hugepages", "r");
+	unsigned long nr = 0;
+
+	if (f && fscanf(f, "%lu", &nr) != 1)
+		nr = 0;
+	if (f)
+		fclose(f);
+	return nr;
+}
+
+static int have_huge_page(unsigned int shift)
+{
+	FILE *f;
+
+	if (has_free_page(shift))
+		return 0;
+	f = huge_file(shift, "nr_overcommit_hugepages", "w");
 	if (!f)
 		return -1;
 	fprintf(f, "16\n");

@@ -312,6 +312,9 @@ static void part_large_of(struct box *box, const char *what, unsigned int shift)
 	*ua = 1;
 	must("register", spapr_register(box->c, ua, bytes));
 	measure_large(box->c, what, ua, shift);
+	/* To compare with, on the same kernel */
+	if (shift == 21)
+		measure_large(box->c, "64k", ua, 16);
 	must("unregister", spapr_unregister(box->c, ua, bytes));
 	ua = huge_page(shift, 2 * bytes);
 	if (!ua)
@@ -553,7 +556,8 @@ static void measure_register(int c, const char *what, char *ua, size_t bytes,
 static void part_register_huge(int c, const char *what, unsigned int shift)
 {
 	size_t bytes = SZ_1G;
-	char *ua = buf_alloc_huge(bytes, shift);
+	char *ua = bytes >> shift == 1 ? huge_page(shift, 0) :
+					 buf_alloc_huge(bytes, shift);
 
 	if (!ua)
 		return;
