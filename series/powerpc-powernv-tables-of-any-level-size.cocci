@@ -65,7 +65,7 @@
 @@ @@
 - static struct iommu_table_group_ops pnv_pci_ioda2_ops = { ... };
 
-// What the old pci-ioda-tce.c had, and what pci-ioda-tce.h has now.
+// Declarations of functions that are gone, or that pci-ioda-tce.h declares now.
 @@ type T; @@
 - T pnv_tce_build(...);
 

@@ -328,7 +328,7 @@ static int count(struct iommu_table *tbl, unsigned long ua, unsigned long nr,
 
 /* Memory */
 
-/* Between two steps of many that allocate: gives way, and ends with a process. */
+/* Called between steps that allocate: reschedules, and sees a SIGKILL. */
 static int grow_goes_on(void)
 {
 	cond_resched();
@@ -349,23 +349,19 @@ static int grow_goes_on(void)
 int tce_grow_levels(struct iommu_table *tbl, unsigned long entry,
 		    unsigned long nr)
 {
-	unsigned long n = min(nr, TCE_GROW_ENTRIES);
-	int ret = 0;
+	unsigned long n;
+	int ret;
 
-	if (!tbl->it_ops->grow)
-		return 0;
-
-	while (!ret) {
-		ret = tbl->it_ops->grow(tbl, entry, n);
-		entry += n;
-		nr -= n;
-		if (!nr)
-			break;
+	for (; tbl->it_ops->grow && nr; nr -= n, entry += n) {
 		n = min(nr, TCE_GROW_ENTRIES);
-		ret = ret ?: grow_goes_on();
+		ret = tbl->it_ops->grow(tbl, entry, n);
+		if (!ret && n < nr)
+			ret = grow_goes_on();
+		if (ret)
+			return ret;
 	}
 
-	return ret;
+	return 0;
 }
 
 /**

@@ -21,11 +21,11 @@
  * mapped in first, charged to the memory controller, and go with the domain:
  * unmapping needs no memory and cannot fail.
  *
- * Who maps keeps others off the range, so entries need no lock; levels are
- * installed by compare-and-swap. Attaching is under the mutex of the IOMMU
- * group, which is the PE. What a PE is attached to is told by its windows: they
- * are the tables of the domain, or none. So a domain knows no PE, and nothing
- * is left to be undone when a PE goes.
+ * The caller that maps keeps others off its range, so entries need no lock.
+ * Levels are installed by compare-and-swap. Attaching is under the mutex of the
+ * IOMMU group, which is the PE. The windows of a PE tell what it is attached to:
+ * they are the tables of the domain, or there are none. So a domain knows no PE,
+ * and nothing has to be undone when a PE goes.
  */
 
 #include <linux/iommu.h>
