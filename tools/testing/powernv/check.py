@@ -410,7 +410,8 @@ class Client:
         print('\n'.join(lines[-30:] + [f'not ok {self.label}']), flush=True)
         said = [l for l in lines if l.startswith('play FAILED')]
         return ktap.Result(passed=played, failed=said or lost or
-                           [f'exit status {status}: {last}'])
+                           [f'exit status {status}: ' +
+                            ' / '.join(lines[-2:])])
 
 
 class Absent(Client):

@@ -13,6 +13,7 @@ ROOT=/tmp/root
 DISKS='/dev/nvme*n1'
 VENDOR=0x8086
 SAMPLES=5
+UPTIME=/proc/uptime
 
 die() {
 	echo "FAILED: $*"
@@ -23,11 +24,12 @@ log() {
 	echo "<5>$1: $2" >/dev/kmsg
 }
 
-# Sets the variable $1 to the time since boot, in 1/100 s, without a fork.
+# Sets the variable $1 to the time since boot, in 1/100 s, without a fork. A
+# number that begins with 0, as 0.98 does here, is octal: 1 goes before it.
 clock() {
 	local up rest
-	read -r up rest </proc/uptime
-	eval "$1=${up%.*}${up#*.}"
+	read -r up rest <$UPTIME
+	eval "$1=$((${up%.*} * 100 + 1${up#*.} - 100))"
 }
 
 # Shows the time between $2 and $3.

@@ -541,6 +541,28 @@ class Clients(unittest.TestCase):
             self.assertEqual(total.summary(), '0 passed, 1 failed')
             self.assertIn('no lease seen', total.failed[0])
 
+    def test_says_why(self):
+        total = self.ends(1, '"no lease seen\nFAILED, 33 s"')
+        self.assertIn('no lease seen', total.failed[0])
+
+    def test_clock(self):
+        """A host may start its client in the first second, at 0.98."""
+        with tempfile.NamedTemporaryFile('w+') as uptime:
+            for up, hundredths in (('0.08', 8), ('0.98', 98), ('7.09', 709),
+                                   ('12.00', 1200)):
+                uptime.truncate(0)
+                uptime.seek(0)
+                print(up, '1.50', file=uptime, flush=True)
+                run = subprocess.run(
+                    ['sh', '-c', "eval \"$(sed -n '/^clock()/,/^}/p;"
+                     "/^seconds()/,/^}/p' $0)\"\nUPTIME=$1\nclock t\n"
+                     'echo "$t"\nseconds since 0 $t',
+                     machine.HERE + '/client-host.sh', uptime.name],
+                    text=True, capture_output=True, check=False)
+                seconds = f'since {hundredths / 100:.2f} s'
+                self.assertEqual(run.stdout, f'{hundredths}\n{seconds}\n',
+                                 run.stderr)
+
     def test_cannot_be_run(self):
         total = self.ends(2, 'error: no mmdebstrap')
         self.assertEqual(total.summary(), '0 passed, 0 failed')
