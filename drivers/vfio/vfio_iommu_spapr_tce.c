@@ -862,7 +862,7 @@ static int enable(struct tce_container *c, void *arg, struct tce_charge *ch)
 
 	ch->have -= pages;
 	c->enabled_pages = pages;
-	c->enabled = true;
+	WRITE_ONCE(c->enabled, true);
 
 	return 0;
 }
@@ -888,7 +888,7 @@ static int disable(struct tce_container *c, void *arg, struct tce_charge *ch)
 	/* Given back with what was charged and not used. */
 	ch->have += c->enabled_pages;
 	c->enabled_pages = 0;
-	c->enabled = false;
+	WRITE_ONCE(c->enabled, false);
 
 	return 0;
 }

@@ -187,7 +187,7 @@ static int pinned_map(struct iommu_table *tbl, unsigned long entry,
 	if (ret)
 		goto out;
 
-	ret = owner->closed ? -ENXIO : write(tbl, entry, nr, tces);
+	ret = READ_ONCE(owner->closed) ? -ENXIO : write(tbl, entry, nr, tces);
 	mutex_unlock(&owner->pinned_lock);
 out:
 	/* These were mapped before, or were pinned and not used. */
@@ -216,7 +216,7 @@ static int pinned_unmap(struct iommu_table *tbl, unsigned long entry,
 	}
 
 	/* A hypervisor's table goes with the window; its number comes back. */
-	ret = owner->closed ? -ENXIO : unmap_all(tbl, entry, nr);
+	ret = READ_ONCE(owner->closed) ? -ENXIO : unmap_all(tbl, entry, nr);
 	mutex_unlock(&owner->pinned_lock);
 
 	return ret;

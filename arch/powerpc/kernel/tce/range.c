@@ -169,6 +169,12 @@ void tce_range_end(struct iommu_table *tbl, struct tce_range *range)
 		wake_up_all(&owner->range_wait);
 }
 
+/* What an operation is to know of its range. */
+static unsigned int range_flag(const struct tce_range *range)
+{
+	return range->first == range->last ? 0 : TCE_OP_RANGE;
+}
+
 /* Chunks */
 
 /*
@@ -438,10 +444,13 @@ static int map_in_chunk(struct tce_op *op, unsigned long entry,
 		chunk_end(op);
 		/*
 		 * Another thread has changed the chunk: it takes an array now.
+		 * Who waits for the range, be it to close the table, does not
+		 * wait for memory to be reclaimed.
 		 */
 		if (ret != -ENOMEM || op->stash->first)
 			return ret;
-		ret = tce_stash_add(op->stash, 1);
+		ret = op->flags & TCE_OP_RANGE ? tce_stash_add_now(op->stash) :
+						 tce_stash_add(op->stash, 1);
 		if (ret)
 			return ret;
 	}
@@ -503,7 +512,7 @@ static int map_counted(struct iommu_table *tbl, unsigned long entry,
 		goto out;
 	}
 
-	tce_op_init(&op, tbl, TCE_OP_GROWN, &stash);
+	tce_op_init(&op, tbl, TCE_OP_GROWN | range_flag(&range), &stash);
 	ret = map_chunks(&op, entry, nr, ua, perm);
 	finish(&op);
 	tce_range_end(tbl, &range);

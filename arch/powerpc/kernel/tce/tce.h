@@ -267,6 +267,8 @@ static __always_inline void tce_gather_changed(struct tce_gather *gather,
 #define TCE_OP_GROWN		BIT(2)
 /* The operation is done even if the task is being killed. */
 #define TCE_OP_UNINTERRUPTIBLE	BIT(3)
+/* The operation has a range that others may wait for. */
+#define TCE_OP_RANGE		BIT(4)
 
 /**
  * struct tce_op - an operation, which has one chunk at a time

@@ -202,6 +202,21 @@ int tce_view_grow(struct tce_view *view, unsigned long chunk)
 	return 0;
 }
 
+static int add_array(struct tce_stash *stash, gfp_t gfp)
+{
+	struct tce_dense *dense;
+
+	dense = kmalloc(sizeof(*dense), gfp | __GFP_ACCOUNT | __GFP_NOWARN);
+	if (!dense)
+		return -ENOMEM;
+
+	/* In use, it is known by its physical address only. */
+	kmemleak_not_leak(dense);
+	tce_stash_push(stash, dense);
+
+	return 0;
+}
+
 /**
  * tce_stash_add - have more arrays at hand
  * @stash: where they go
@@ -212,22 +227,28 @@ int tce_view_grow(struct tce_view *view, unsigned long chunk)
  */
 int tce_stash_add(struct tce_stash *stash, unsigned long nr)
 {
-	struct tce_dense *dense;
+	int ret = 0;
 
-	for (; nr; nr--) {
-		dense = kmalloc(sizeof(*dense),
-				GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
-		if (!dense)
-			return -ENOMEM;
-		/* In use, it is known by its physical address only. */
-		kmemleak_not_leak(dense);
-		tce_stash_push(stash, dense);
+	for (; nr && !ret; nr--) {
+		ret = add_array(stash, GFP_KERNEL);
 		cond_resched();
 	}
 
-	return 0;
+	return ret;
 }
 EXPORT_SYMBOL_GPL(tce_stash_add);
+
+/**
+ * tce_stash_add_now - have one more array at hand, if there is memory for it
+ * @stash: where it goes
+ *
+ * Context: Any but real mode. Reclaims no memory.
+ * Return: 0 or -ENOMEM.
+ */
+int tce_stash_add_now(struct tce_stash *stash)
+{
+	return add_array(stash, GFP_NOWAIT);
+}
 
 /**
  * tce_stash_empty - free the arrays that are left in a stash

@@ -124,6 +124,7 @@ unsigned long tce_view_skip(struct tce_view *view, unsigned long chunk);
 unsigned long tce_view_next_used(struct tce_view *view, unsigned long chunk,
 				 unsigned long last);
 int tce_view_grow(struct tce_view *view, unsigned long chunk);
+int tce_stash_add_now(struct tce_stash *stash);
 void tce_view_count(const struct tce_view *view, struct tce_view_use *use);
 
 bool tce_chunk_next(const struct tce_view *view, unsigned long state,

@@ -701,6 +701,19 @@ static void destroy_all(struct list_head *gone)
 }
 
 /*
+ * Add @nr references, which may be negative; the registry's lock is held. Returns
+ * how many there were. Who shows them in debugfs has no lock.
+ */
+static unsigned int add_refs(struct mm_iommu_region *region, int nr)
+{
+	unsigned int refs = region->refs;
+
+	WRITE_ONCE(region->refs, refs + nr);
+
+	return refs;
+}
+
+/*
  * Give a region up if nothing points into it: take it out of the index, and put
  * it on @gone. The registry's lock is held.
  */
@@ -927,7 +940,7 @@ static int get_registered(struct mm_iommu *registry, const struct pinning *range
 		return mm_iommu_index_overlaps(&registry->index, range->ua,
 					       range->end) ? -EINVAL : 0;
 
-	if (!region->refs++) {
+	if (!add_refs(region, 1)) {
 		list_del_init(&region->idle);
 		registry->nr_idle--;
 		atomic64_sub(MM_IOMMU_IDLE, &region->entries);
@@ -1059,7 +1072,7 @@ int mm_iommu_unregister(struct mm_iommu_region *region)
 		return ret;
 
 	if (region->refs > 1)
-		region->refs--;
+		add_refs(region, -1);
 	else if (!try_give_up(region, &gone))
 		ret = -EBUSY;
 	mutex_unlock(&registry->lock);
@@ -1088,7 +1101,7 @@ void mm_iommu_let_go(struct mm_iommu_region *region)
 	LIST_HEAD(gone);
 
 	mutex_lock(&registry->lock);
-	if (!--region->refs) {
+	if (add_refs(region, -1) == 1) {
 		list_add_tail(&region->idle, &registry->idle);
 		registry->nr_idle++;
 		/*
