@@ -247,6 +247,18 @@ static __always_inline unsigned int clear(struct tce_op *op, unsigned int first,
 	return done;
 }
 
+/*
+ * Can it be that entries on both sides of those that were cleared stay, as a
+ * hypervisor clears some of entries @first to @last only?
+ */
+static __always_inline bool may_leave_hole(const struct tce_op *op,
+					   unsigned int first,
+					   unsigned int last)
+{
+	return may_refuse(op) && last > first &&
+	       first > tce_linear_first(op->state);
+}
+
 /* @one: there is just one entry. It is compiled twice, as map() is. */
 static __always_inline int unmap(struct tce_op *op, unsigned int first,
 				 unsigned int last, bool one)
@@ -259,7 +271,8 @@ static __always_inline int unmap(struct tce_op *op, unsigned int first,
 	if (!tce_chunk_is_dense(op->state)) {
 		if (!tce_linear_clip(op->state, &first, &last))
 			return 0;
-		if (tce_chunk_unmap_needs_dense(op->state, first, last) &&
+		if ((tce_chunk_unmap_needs_dense(op->state, first, last) ||
+		     (!one && may_leave_hole(op, first, last))) &&
 		    !has_array(op))
 			return -ENOMEM;
 	} else {
@@ -290,8 +303,8 @@ static noinline int unmap_some(struct tce_op *op, unsigned int first,
  *
  * Context: As tce_op_begin().
  * Return: 0; -ENOMEM, with nothing changed, if a piece of the chunk is left on
- *	   either side, and there is no array for that; -EIO if the hypervisor
- *	   refused to clear an entry: it and those behind it stay mapped.
+ *	   either side, or might be, and there is no array for that; -EIO if the
+ *	   hypervisor refused to clear an entry: it and those behind it stay mapped.
  */
 int tce_op_unmap(struct tce_op *op, unsigned long entry, unsigned long nr)
 {

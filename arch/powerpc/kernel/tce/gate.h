@@ -9,7 +9,8 @@
  * opens it.
  *
  * It is the outermost of all that operations on entries wait for, except the
- * locks of containers, and nobody enters twice: so whoever is inside gets out.
+ * locks of containers, and nobody enters twice: so whoever is inside gets out,
+ * as soon as the user memory is there that a list or a v1 MAP may wait for.
  * Real mode tries, and hands over if the gate is closed.
  *
  * Without CONFIG_SPAPR_TCE_CHECK there is nothing of it.

@@ -221,7 +221,8 @@ static int unmap(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
  * Return: 0, or with nothing changed:
  *	   -EINVAL  not all of it is in the table
  *	   -ENOMEM  no memory: 8 KiB to keep what is mapped on either side, if
- *		    all is within 1024 entries
+ *		    all is within 1024 entries; or what might be, if a
+ *		    hypervisor may refuse
  *	   -EINTR   killed
  *
  *	   or -ENXIO if the window is being removed; -EIO if a hypervisor

@@ -55,6 +55,7 @@
  * @refuse_set: a hypervisor refuses some entries that are to be written
  * @refuse_clear: it refuses some that are to be cleared
  * @refuse_get: it does not show entry 1
+ * @kept: entry that it does not clear; 0 if there is none
  * @was: entries before a step
  * @list_ua: addresses of a list
  * @list_tce: TCEs of a list
@@ -73,6 +74,7 @@ struct owner_test {
 	bool refuse_set;
 	bool refuse_clear;
 	bool refuse_get;
+	unsigned long kept;
 	u64 was[NR_ENTRIES];
 	u64 list_ua[TCE_LIST_MAX];
 	u64 list_tce[TCE_LIST_MAX];
@@ -194,7 +196,8 @@ static unsigned long test_clear_run(struct iommu_table *tbl,
 	unsigned long i;
 
 	for (i = 0; i < nr; i++) {
-		if (refuses(t, t->refuse_clear, nr))
+		if (refuses(t, t->refuse_clear, nr) ||
+		    (t->kept && entry == t->kept))
 			break;
 		write_entry(t, entry++, 0);
 	}
@@ -599,6 +602,40 @@ static void owner_keeps_what_is_not_cleared(struct kunit *test)
 	close_all(test);
 }
 
+/* Unmap the last 64 of 128 entries, which are one run, and more behind them. */
+static void unmap_in_part(struct kunit *test, unsigned long entry,
+			  unsigned long more)
+{
+	struct owner_test *t = test->priv;
+	unsigned long nr = 64 + more, i;
+
+	KUNIT_ASSERT_EQ(test, 0, tce_map(&t->tbl, entry, 128, t->ua, RW));
+	t->kept = entry + 100;
+	KUNIT_EXPECT_EQ(test, -EIO, tce_unmap(&t->tbl, entry + 64, nr));
+	for (i = 0; i < 128; i++)
+		KUNIT_ASSERT_EQ_MSG(test, i < 64 || i >= 100,
+				    !!t->tce[entry + i], "entry %lu", i);
+	expect_end(test, "an unmap in part");
+	t->kept = 0;
+	KUNIT_EXPECT_EQ(test, 0, tce_unmap(&t->tbl, entry + 64, nr));
+	expect_end(test, "the rest");
+	KUNIT_EXPECT_EQ(test, 0, tce_unmap(&t->tbl, entry, 64));
+}
+
+/* Entries stay on both sides of a hole, though the unmap goes to their end. */
+static void owner_is_left_a_hole(struct kunit *test)
+{
+	struct owner_test *t = test->priv;
+
+	BUILD_BUG_ON(NR_REGIONS * REGION_ENTRIES < 128);
+	t->tbl.it_ops = &refusing_test_ops;
+	register_all(test);
+	KUNIT_ASSERT_EQ(test, 0, tce_owner_take(&t->tbl, current->mm, true));
+	unmap_in_part(test, TCE_CHUNK_ENTRIES, 0);
+	unmap_in_part(test, TCE_CHUNK_ENTRIES - 128, 64);
+	close_all(test);
+}
+
 static struct page *page_of(u64 tce)
 {
 	return pfn_to_page(tce >> PAGE_SHIFT);
@@ -893,6 +930,7 @@ static struct kunit_case owner_test_cases[] = {
 	KUNIT_CASE(owner_leaves_a_closed_window_alone),
 	KUNIT_CASE(owner_takes_refused_maps_back),
 	KUNIT_CASE(owner_keeps_what_is_not_cleared),
+	KUNIT_CASE(owner_is_left_a_hole),
 	KUNIT_CASE(owner_keeps_what_is_not_shown),
 	KUNIT_CASE(owner_serves_ranges_in_order),
 	KUNIT_CASE(owner_finishes_though_killed),

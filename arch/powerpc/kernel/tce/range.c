@@ -21,7 +21,9 @@
  *
  * Giving up takes no memory: to unmap the first or the last entry of a chunk
  * never takes an array, so only what lies within one chunk can fail for that,
- * with nothing changed.
+ * with nothing changed. Where a hypervisor can refuse, some entries up to the last
+ * one may stay, so what begins within a chunk can fail as well; all of a chunk
+ * can not.
  */
 
 #include <linux/cleanup.h>
@@ -428,6 +430,16 @@ static unsigned int nr_arrays_wanted(struct iommu_table *tbl,
 				    ua + (nr << tbl->it_page_shift));
 }
 
+/*
+ * Who waits for the range, be it to close the table, does not wait for memory to
+ * be reclaimed.
+ */
+static int have_array(struct tce_op *op)
+{
+	return op->flags & TCE_OP_RANGE ? tce_stash_add_now(op->stash) :
+					  tce_stash_add(op->stash, 1);
+}
+
 /* Mapping */
 
 /* Map counted entries of one chunk; its node and levels exist. */
@@ -442,15 +454,10 @@ static int map_in_chunk(struct tce_op *op, unsigned long entry,
 			return ret;
 		ret = tce_op_map(op, entry, nr, ua, perm);
 		chunk_end(op);
-		/*
-		 * Another thread has changed the chunk: it takes an array now.
-		 * Who waits for the range, be it to close the table, does not
-		 * wait for memory to be reclaimed.
-		 */
+		/* Another thread has changed the chunk: it takes an array. */
 		if (ret != -ENOMEM || op->stash->first)
 			return ret;
-		ret = op->flags & TCE_OP_RANGE ? tce_stash_add_now(op->stash) :
-						 tce_stash_add(op->stash, 1);
+		ret = have_array(op);
 		if (ret)
 			return ret;
 	}
@@ -460,11 +467,11 @@ static int unmap_chunks(struct tce_op *op, unsigned long entry,
 			unsigned long nr);
 
 /*
- * Map counted entries, which may be in several chunks. Their counts are used
- * up, whatever is returned. After an error entries are as they were, or empty.
+ * Map counted entries, which may be in several chunks. The counts of the first
+ * @used are used up. After an error entries are as they were, or empty.
  */
 static int map_chunks(struct tce_op *op, unsigned long entry, unsigned long nr,
-		      unsigned long ua, unsigned long perm)
+		      unsigned long ua, unsigned long perm, unsigned long *used)
 {
 	unsigned int shift = op->tbl->it_page_shift;
 	unsigned long done = 0, n;
@@ -480,15 +487,10 @@ static int map_chunks(struct tce_op *op, unsigned long entry, unsigned long nr,
 		cond_resched();
 	} while (done < nr);
 
-	if (!ret)
-		return 0;
-
 	/* Up to here they end with their chunk: that takes no array. */
-	if (done)
+	if (ret && done)
 		unmap_chunks(op, entry, done);
-	if (ret == -EIO)
-		done += n;
-	uncount(op->tbl, ua + (done << shift), nr - done);
+	*used = ret == -EIO ? done + n : done;
 
 	return ret;
 }
@@ -498,6 +500,7 @@ static int map_counted(struct iommu_table *tbl, unsigned long entry,
 {
 	struct tce_op op __uninitialized;
 	struct tce_stash stash = {};
+	unsigned long used = 0;
 	struct tce_range range;
 	int ret;
 
@@ -507,16 +510,15 @@ static int map_counted(struct iommu_table *tbl, unsigned long entry,
 				    nr_arrays_wanted(tbl, entry, nr, ua));
 	if (!ret)
 		ret = tce_range_begin(tbl, &range, entry, nr, 0);
-	if (ret) {
-		uncount(tbl, ua, nr);
+	if (ret)
 		goto out;
-	}
 
 	tce_op_init(&op, tbl, TCE_OP_GROWN | range_flag(&range), &stash);
-	ret = map_chunks(&op, entry, nr, ua, perm);
+	ret = map_chunks(&op, entry, nr, ua, perm, &used);
 	finish(&op);
 	tce_range_end(tbl, &range);
 out:
+	uncount(tbl, ua + (used << tbl->it_page_shift), nr - used);
 	tce_stash_empty(&stash);
 
 	return ret;
@@ -583,7 +585,7 @@ static int unmap_in_chunk(struct tce_op *op, unsigned long entry,
 		chunk_end(op);
 		if (ret != -ENOMEM)
 			return ret;
-		ret = tce_stash_add(op->stash, 1);
+		ret = have_array(op);
 		if (ret)
 			return ret;
 	}
@@ -636,7 +638,7 @@ static int unmap(struct iommu_table *tbl, unsigned long entry, unsigned long nr,
 	if (ret)
 		return ret;
 
-	tce_op_init(&op, tbl, flags, stash);
+	tce_op_init(&op, tbl, flags | range_flag(&range), stash);
 	ret = unmap_chunks(&op, entry, nr);
 	finish(&op);
 	tce_range_end(tbl, &range);
