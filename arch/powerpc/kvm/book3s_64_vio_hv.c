@@ -41,8 +41,7 @@
  *    Later CPUs are in kvm->srcu as well, see kvmhv_run_single_vcpu(). RCU goes
  *    on watching them while they run a guest, and all that runs without
  *    interrupts is a read-side section of it; but it does not watch where
- *    context tracking is active (nohz_full), so there they are in
- *    tce_real_mode_srcu, too.
+ *    context tracking is active (nohz_full), so nothing is finished early there.
  */
 
 #include <linux/kvm_host.h>

@@ -10,8 +10,8 @@
  *
  * The rules of real mode hold, see book3s_64_vio_hv.c. Regions that are found
  * are read-side protected: in virtual mode by the caller's rcu_read_lock();
- * early by RCU, where it watches a CPU in a guest, or else by tce_real_mode_srcu,
- * which was taken as the CPU entered the guest.
+ * early by RCU, which watches a CPU in a guest, or on POWER8 by
+ * tce_real_mode_srcu, which was taken as the CPU entered the guest.
  */
 
 #include <linux/export.h>
