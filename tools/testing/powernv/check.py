@@ -28,7 +28,7 @@ import machine      # noqa: E402
 # Host, and the kernel. Every test runs on each of them, but see CI_ONCE.
 BOOTS = [('powernv9', '64k'), ('powernv8', '64k'), ('powernv9-hash', '64k'),
          ('powernv9', '4k'), ('powernv8', '4k'), ('pseries', '64k'),
-         ('pseries8', '64k')]
+         ('pseries-no-ddw', '64k'), ('pseries8', '64k')]
 # CI's hour has no room for these.
 LONG_BOOTS = [('powernv10', '64k'), ('pseries9', '64k'), ('pseries10', '64k')]
 DEBUG_BOOTS = [('powernv9', 'debug'), ('powernv8', 'debug'),
@@ -158,11 +158,13 @@ PARTITION = ('spapr_ioctl', 'spapr_map', 'spapr_memory', 'spapr_v1',
              'spapr_kinds')
 PROGRAMS = {
     'pseries': PARTITION,
+    'pseries-no-ddw': ('spapr_v1', 'spapr_map'),
     'pseries8': ('kvm_tce', 'spapr_partition'),
     'pseries9': PARTITION + ('kvm_tce',),
     'pseries10': PARTITION + ('kvm_tce',),
 }
-CASES = {'pseries8': ['create.*', '*.pr.*', '*.pr_*']}
+CASES = {'pseries8': ['create.*', '*.pr.*', '*.pr_*'],
+         'pseries-no-ddw': ['v1.*', 'map.default_window.*']}
 
 
 def arguments():

@@ -33,13 +33,17 @@ PSERIES8_DEVICES = [
     'spapr-pci-host-bridge,index=1,id=phb1,dma_win_size=0x80000000',
     'spapr-pci-host-bridge,index=2,id=phb2,dma_win_size=0x80000000',
     f'{EDU},bus=phb1.0', f'{EDU},bus=phb2.0']
+PSERIES = ('pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,'
+           'cap-ccf-assist=off')
 MACHINES = {
     'powernv9': ('powernv9', POWERNV_DEVICES, ''),
     'powernv9-hash': ('powernv9', POWERNV_DEVICES, 'disable_radix'),
     'powernv8': ('powernv8', POWERNV_DEVICES, ''),
     'powernv10': ('powernv10', POWERNV_DEVICES, ''),
-    'pseries': ('pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,'
-                'cap-ccf-assist=off', PSERIES_DEVICES, 'disable_ddw'),
+    'pseries': (PSERIES, PSERIES_DEVICES, 'disable_ddw'),
+    # Its hypervisor has the default window of each PHB, and no other one.
+    'pseries-no-ddw': (f'{PSERIES} -global spapr-pci-host-bridge.ddw=off',
+                       PSERIES_DEVICES, ''),
     # Partitions that are KVM hosts, by the first and the second nested API.
     'pseries9': ('pseries,cap-nested-hv=on,cap-cfpc=broken,cap-sbbc=broken,'
                  'cap-ibs=broken,cap-ccf-assist=off -cpu POWER9',
@@ -68,7 +72,7 @@ class Spec:
     mem: str = '4G'
     tests: list = field(default_factory=list)       # empty: all
     filters: list = field(default_factory=list)     # globs of case names
-    skip: list = field(default_factory=list)        # (program, case)
+    skip: list = field(default_factory=list)        # (program, glob of cases)
     need: list = field(default_factory=list)        # see init.c
     suites: list = field(default_factory=list)      # KUnit's, not to be missed
     args: str = ''

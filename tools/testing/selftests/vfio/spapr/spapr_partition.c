@@ -353,7 +353,7 @@ static long unreclaimable_kb(void)
 }
 
 #define NR_CYCLES	500
-#define NR_ROUNDS	4
+#define NR_ROUNDS	10
 
 static int make_windows(FIXTURE_DATA(partition) *self)
 {
@@ -476,6 +476,13 @@ TEST_F(partition, driver_of_other_device)
 	ASSERT_EQ(0, hand_to(other.name[0], "vfio-pci"));
 }
 
+static void join(struct __test_metadata *_metadata, struct slot *other)
+{
+	ASSERT_EQ(0, slot_remove(other));
+	ASSERT_EQ(0, write_text("/sys/bus/pci/rescan", "1"));
+	ASSERT_EQ(0, slot_bring(other));
+}
+
 /* Windows are the owner's, whatever joins its group. */
 TEST_F(partition, device_joins)
 {
@@ -494,14 +501,40 @@ TEST_F(partition, device_joins)
 	ASSERT_EQ(0, spapr_map(self->g.c, start, self->buf, SZ_64K));
 	spot[1] = (struct spot){ start, self->buf };
 
-	ASSERT_EQ(0, slot_remove(&other));
-	ASSERT_EQ(0, write_text("/sys/bus/pci/rescan", "1"));
-	ASSERT_EQ(0, slot_bring(&other));
+	join(_metadata, &other);
 	EXPECT_EQ(0, probe_spots(&probe, spot, 2));
 	EXPECT_EQ(0, spapr_remove(self->g.c, start));
 	ASSERT_EQ(0, spapr_create(self->g.c, 16, SZ_1G, 1, &start));
 	EXPECT_EQ(0, spapr_remove(self->g.c, start));
 	EXPECT_EQ(0, probe_spots(&probe, spot, 1));
+	EXPECT_EQ(0, probe_exit(&probe));
+}
+
+/* The owner has not mapped yet, or has removed its window: none is there. */
+TEST_F(partition, device_joins_without_windows)
+{
+	uint64_t start = self->g.info.dma32_window_start;
+	struct probe probe;
+	struct slot other;
+	struct spot spot;
+
+	if (!find_other(self, &other))
+		SKIP(return, "no group of two devices");
+	buf_tag(self->buf, BUF_SIZE);
+	join(_metadata, &other);
+	ASSERT_EQ(0, probe_init(&probe, self->g.c, &self->g.edu, self->g.last));
+	ASSERT_EQ(0, spapr_map(self->g.c, start, self->buf, SZ_64K));
+	spot = (struct spot){ start, self->buf };
+	EXPECT_EQ(0, probe_spots(&probe, &spot, 1));
+
+	ASSERT_EQ(0, spapr_remove(self->g.c, start));
+	join(_metadata, &other);
+	ASSERT_EQ(0, spapr_create(self->g.c, 12, self->g.info.dma32_window_size,
+				  1, &start));
+	ASSERT_EQ(0, spapr_map(self->g.c, start, self->buf, SZ_64K));
+	ASSERT_EQ(0, spapr_map(self->g.c, probe.iova, probe.ua, page_size));
+	spot.iova = start;
+	EXPECT_EQ(0, probe_spots(&probe, &spot, 1));
 	EXPECT_EQ(0, probe_exit(&probe));
 }
 
