@@ -24,6 +24,7 @@
 #include <linux/iommu.h>
 #include <linux/kvm_host.h>
 #include <linux/list.h>
+#include <linux/module.h>
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
@@ -187,6 +188,7 @@ static struct tce_attachment *alloc_attachment(struct kvmppc_tce_table *t,
 		return NULL;
 
 	INIT_LIST_HEAD(&a->user.next);
+	a->user.owner = THIS_MODULE;
 	a->user.close = window_closed;
 	refcount_set(&a->ref, 1);
 	a->t = t;

@@ -209,6 +209,7 @@ class Walk:
             result = machine.boot(machine.Spec(
                 machine=name, kernel=os.path.join(host.out, 'vmlinux'),
                 tree=self.args.final, tests=step.test, smp=1, icount=True,
+                skip=list(zip(step.without[::2], step.without[1::2])),
                 append='kunit.enable=0', label=f'{where}, {name}',
                 log=os.path.join(self.args.work, log)))
             if not result.good():

@@ -44,7 +44,7 @@ from common import TOP, base_version, our_files, read     # noqa: E402
 TARBALL = '/usr/src/linux-source-6.12.tar.xz'
 # Files that are for the repository alone.
 OWN = ('series/', 'tools/testing/powernv/', '.ci/', 'build/')
-WORDS = ('drop', 'cocci', 'add', 'entry', 'test')
+WORDS = ('drop', 'cocci', 'add', 'entry', 'test', 'without')
 
 
 class Broken(Exception):
@@ -61,7 +61,7 @@ class Step:
         self.name, self.part = name, part
         self.patch, self.script = f'series/{name}.patch', f'series/{name}.cocci'
         self.drop, self.cocci, self.add, self.entry = [], [], [], []
-        self.test = []
+        self.test, self.without = [], []
 
 
 # --- reading the series ------------------------------------------------------

@@ -16,7 +16,7 @@
  *                       devices of that kind
  *   device KIND ID      devices to bind: vendor and device, as in sysfs
  *   only GLOB           runs only the cases that match
- *   skip NAME CASE      leaves this case of this program out
+ *   skip NAME GLOB      leaves the cases that match out of this program
  *   need devices N      goes no further without N test devices, bound: without
  *   need PATH           them, or this file, most cases skip, which is no failure
  *
@@ -505,7 +505,7 @@ static bool selected(const struct selection *s, const char *name)
 
 	snprintf(skip, sizeof(skip), "%s %s", s->program, name);
 	for (i = 0; i < s->plan->nr_skip; i++)
-		if (!strcmp(s->plan->skip[i], skip))
+		if (!fnmatch(s->plan->skip[i], skip, 0))
 			return false;
 	for (i = 0; i < s->plan->nr_only; i++)
 		if (!fnmatch(s->plan->only[i], name, 0))

@@ -14,6 +14,7 @@
 
 struct iommu_table;
 struct mm_struct;
+struct module;
 struct tce_dense;
 struct tce_owner;
 
@@ -30,12 +31,14 @@ struct tce_stash {
 /**
  * struct tce_user - one who uses an owned table beside its owner
  * @next: in the owner's list; empty when it is in none
+ * @owner: the module that @close is in
  * @close: called once when the window goes, without locks of the owner but the
  *	   one of its list: ends the use of the table, and waits until that has
  *	   ended. May free the user
  */
 struct tce_user {
 	struct list_head next;
+	struct module *owner;
 	void (*close)(struct tce_user *user);
 };
 

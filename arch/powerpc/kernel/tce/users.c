@@ -16,6 +16,7 @@
 #include <linux/cleanup.h>
 #include <linux/export.h>
 #include <linux/list.h>
+#include <linux/module.h>
 #include <linux/mutex.h>
 
 #include <asm/iommu.h>
@@ -26,7 +27,7 @@
 /**
  * tce_user_add - be told when a table is closed
  * @tbl: the table, owned, with a reference
- * @user: the user; its @close is set
+ * @user: the user; its @owner and @close are set
  *
  * Context: May sleep. No lock is held that @user->close() takes.
  * Return: 0, and @user->close() is called unless tce_user_del() comes first;
@@ -39,6 +40,8 @@ int tce_user_add(struct iommu_table *tbl, struct tce_user *user)
 	guard(mutex)(&owner->users_lock);
 	if (owner->no_users)
 		return -ENXIO;
+	/* It stays until @close has returned: the caller is in it. */
+	__module_get(user->owner);
 	list_add_tail(&user->next, &owner->users);
 
 	return 0;
@@ -63,6 +66,7 @@ bool tce_user_del(struct iommu_table *tbl, struct tce_user *user)
 	if (list_empty(&user->next))
 		return false;
 	list_del_init(&user->next);
+	module_put(user->owner);
 
 	return true;
 }
@@ -78,13 +82,16 @@ EXPORT_SYMBOL_GPL(tce_user_del);
 void tce_users_close(struct tce_owner *owner)
 {
 	struct tce_user *user;
+	struct module *module;
 
 	guard(mutex)(&owner->users_lock);
 	owner->no_users = true;
 	while (!list_empty(&owner->users)) {
 		user = list_first_entry(&owner->users, struct tce_user, next);
 		list_del_init(&user->next);
+		module = user->owner;
 		/* It may be freed by this. */
 		user->close(user);
+		module_put(module);
 	}
 }
