@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "iommufd_util.h"
 #include "kvm_fixture.h"
 
 #define KMEM		TRACEFS "/events/kmem/"
@@ -26,15 +27,16 @@ static const char *const events[] = {
 
 /*
  * Not ours: what debug options keep beside each object, the files of debugfs,
- * open files, whose slab is charged as a whole. In a partition, a window as the
- * device tree has it, and each CPU's list, which is there once for all.
+ * open files, whose slab is charged as a whole, and the handle of 16 bytes by
+ * which iommufd finds what a device is attached to. In a partition, a window as
+ * the device tree has it, and each CPU's list, which is there once for all.
  */
 static const char *const others[] = {
 	"__create_object", "__alloc_object", "mem_pool_alloc", "kmemleak", "fill_pool",
 	"debug_object", "depot_", "stack_depot", "kasan", "__d_alloc",
 	"alloc_inode", "debugfs", "simple_", "alloc_empty_file", "ddw_property",
 	"copy_property", "safe_name", "__kernfs_new_node",
-	"pseries_tce_have_lists",
+	"pseries_tce_have_lists", "iommufd_hw_pagetable_attach",
 };
 
 struct piece {
@@ -259,6 +261,31 @@ TEST_F(paid, v1)
 	EXPECT_PAID(first_version(self->c));
 	ASSERT_EQ(0, spapr_ioctl(self->c, VFIO_IOMMU_ENABLE, NULL));
 	EXPECT_PAID(spapr_map(self->c, 0, self->buf, SZ_4K));
+}
+
+/* A domain: the topmost levels of both tables, and then those below. */
+TEST_F(paid, iommufd)
+{
+	uint32_t ioas;
+	int f;
+
+	if (access("/sys/firmware/opal", F_OK))
+		SKIP(return, "no domains of iommufd in a partition");
+	f = iommufd_open();
+	if (f == -ENOENT)
+		SKIP(return, "this kernel has no /dev/iommu");
+	ASSERT_LE(0, f);
+	/* The device's own file and that of its group exclude each other. */
+	edu_close_group(&self->edu);
+	ASSERT_EQ(0, ioas_alloc(f, &ioas));
+	ASSERT_LE(0, edu_open_file(&self->edu));
+	ASSERT_EQ(0, edu_bind(&self->edu, f, NULL));
+	EXPECT_PAID(edu_attach(&self->edu, ioas));
+	EXPECT_PAID(ioas_map(f, ioas, SZ_1T, self->buf, 8 * page_size));
+	EXPECT_PAID(ioas_map(f, ioas, WINDOW1_START + SZ_1T, self->buf,
+			     8 * page_size));
+	edu_close(&self->edu);
+	close(f);
 }
 
 FIXTURE(hypercalls)
