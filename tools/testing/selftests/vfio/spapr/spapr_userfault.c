@@ -6,6 +6,7 @@
  * waiting that needs no memory.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
@@ -656,6 +657,103 @@ TEST_F(argument, never)
 	}
 	handler_stop(&u->f);
 	EXPECT_EQ(1, u->f.served);
+}
+
+/* ---- debugfs ---- */
+
+#define DEBUGFS		"/sys/kernel/debug/powerpc/tce"
+
+/* What shows the window of this process that was made last. */
+static bool newest_file(char *path, size_t size)
+{
+	unsigned int pid, serial, newest = 0;
+	DIR *dir = opendir(DEBUGFS);
+	struct dirent *d;
+
+	*path = 0;
+	while (dir && (d = readdir(dir))) {
+		if (sscanf(d->d_name, "%u-%u", &pid, &serial) != 2 ||
+		    pid != (unsigned int)getpid() || serial < newest)
+			continue;
+		newest = serial;
+		snprintf(path, size, DEBUGFS "/%s", d->d_name);
+	}
+	if (dir)
+		closedir(dir);
+	return *path;
+}
+
+/* Reads the first byte of the file @ua, which stays open. */
+static int open_and_read(int c, const void *ua, uint64_t size)
+{
+	int fd = open(ua, O_RDONLY | O_CLOEXEC);
+	char byte;
+
+	return fd >= 0 && read(fd, &byte, 1) == 1 ? 0 : -EIO;
+}
+
+static int remove_last(int c, const void *ua, uint64_t size)
+{
+	return spapr_remove(c, size);
+}
+
+FIXTURE(reader)
+{
+	FIXTURE_DATA(userfault) u;
+	struct call third;
+	uint64_t start;
+	char path[300];
+};
+
+FIXTURE_SETUP(reader)
+{
+	static const FIXTURE_VARIANT(userfault) v2 = { false, false };
+
+	if (access(DEBUGFS, F_OK))
+		SKIP(return, "no " DEBUGFS);
+	userfault_setup(_metadata, &self->u, &v2);
+	if (_metadata->exit_code)
+		return;
+	ASSERT_EQ(0, spapr_create(self->u.c, 12, SZ_1G, 1, &self->start));
+	ASSERT_TRUE(newest_file(self->path, sizeof(self->path)));
+}
+
+FIXTURE_TEARDOWN(reader)
+{
+	static const FIXTURE_VARIANT(userfault) v2 = { false, false };
+
+	userfault_teardown(_metadata, &self->u, &v2);
+}
+
+/*
+ * REGISTER waits for a handler that never answers. Who reads what the process
+ * has does not wait, and nobody waits for the reader.
+ */
+TEST_F(reader, never)
+{
+	FIXTURE_DATA(userfault) *u = &self->u;
+	pid_t pid = start_and_wait(_metadata, u), reader, remover;
+	int status = -1;
+
+	u->second = (struct call){ open_and_read, u->c, self->path };
+	reader = call_start(&u->second);
+	ASSERT_LT(0, reader);
+	usleep(SLOW_US);
+	self->third = (struct call){ remove_last, u->c, NULL, self->start };
+	remover = call_start(&self->third);
+	ASSERT_LT(0, remover);
+	EXPECT_TRUE(has_ended(remover, 10, &status)) {
+		TH_LOG("REMOVE waits");
+	}
+	EXPECT_EQ(0, status);
+	status = -1;
+	EXPECT_TRUE(has_ended(reader, 10, &status)) {
+		TH_LOG("the reader waits");
+	}
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+	EXPECT_GT(SECOND_US, kill_us(_metadata, pid));
+	EXPECT_EQ(u->during.pinned, pinned_pages_settle(u->during.pinned));
 }
 
 TEST_HARNESS_MAIN
