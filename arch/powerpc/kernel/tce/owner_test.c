@@ -11,6 +11,7 @@
  */
 
 #include <kunit/test.h>
+#include <linux/atomic.h>
 #include <linux/completion.h>
 #include <linux/jiffies.h>
 #include <linux/kthread.h>
@@ -677,6 +678,51 @@ static void owner_keeps_what_is_not_shown(struct kunit *test)
 	close_all(test);
 }
 
+/* Leave an array without entries in chunk 0. */
+static void leave_unused_array(struct kunit *test)
+{
+	struct owner_test *t = test->priv;
+	int ret;
+
+	/* Two pieces with a hole between them take an array. */
+	KUNIT_ASSERT_EQ(test, 0, tce_map(&t->tbl, 0, 1, t->ua, RW));
+	KUNIT_ASSERT_EQ(test, 0, tce_map(&t->tbl, 2, 1, t->ua, RW));
+	rcu_read_lock();
+	preempt_disable();
+	ret = tce_unmap_now(&t->tbl, 0, 3, false);
+	preempt_enable();
+	rcu_read_unlock();
+	KUNIT_ASSERT_EQ(test, 0, ret);
+	KUNIT_ASSERT_EQ(test, 1,
+			atomic_long_read(&t->tbl.it_owner->view.nr_dense));
+}
+
+/* Who may free memory takes it along, whatever else is to be done. */
+static void owner_gives_an_unused_array_back(struct kunit *test)
+{
+	struct owner_test *t = test->priv;
+	atomic_long_t *nr_arrays;
+
+	register_all(test);
+	KUNIT_ASSERT_EQ(test, 0, tce_owner_take(&t->tbl, current->mm, true));
+	nr_arrays = &t->tbl.it_owner->view.nr_dense;
+
+	leave_unused_array(test);
+	KUNIT_EXPECT_EQ(test, 0, tce_unmap(&t->tbl, 0, TCE_CHUNK_ENTRIES));
+	KUNIT_EXPECT_EQ(test, 0, atomic_long_read(nr_arrays));
+	/* One entry, which goes a way of its own */
+	leave_unused_array(test);
+	KUNIT_EXPECT_EQ(test, 0, tce_unmap(&t->tbl, 7, 1));
+	KUNIT_EXPECT_EQ(test, 0, atomic_long_read(nr_arrays));
+	/* What is mapped now takes none. */
+	leave_unused_array(test);
+	KUNIT_EXPECT_EQ(test, 0, tce_map(&t->tbl, 0, REGION_ENTRIES, t->ua,
+					 RW));
+	KUNIT_EXPECT_EQ(test, 0, atomic_long_read(nr_arrays));
+	expect_end(test, "map");
+	close_all(test);
+}
+
 /* A call of another thread. */
 enum owner_call {
 	UNMAP,
@@ -932,6 +978,7 @@ static struct kunit_case owner_test_cases[] = {
 	KUNIT_CASE(owner_keeps_what_is_not_cleared),
 	KUNIT_CASE(owner_is_left_a_hole),
 	KUNIT_CASE(owner_keeps_what_is_not_shown),
+	KUNIT_CASE(owner_gives_an_unused_array_back),
 	KUNIT_CASE(owner_serves_ranges_in_order),
 	KUNIT_CASE(owner_finishes_though_killed),
 	KUNIT_CASE(owner_closes_before_those_that_wait),
