@@ -4,7 +4,12 @@
  * charged once, each can let go of it, and the last one only when nothing maps
  * it any more.
  */
-#include "spapr_harness.h"
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+#include "spapr_call.h"
 
 FIXTURE(two_containers)
 {
@@ -92,6 +97,75 @@ TEST_F(two_containers, limit)
 	EXPECT_EQ(0, spapr_register(self->c[1], self->buf, self->size));
 	EXPECT_EQ(0, spapr_unregister(self->c[0], self->buf, self->size));
 	EXPECT_EQ(0, spapr_register(self->c[0], self->buf, self->size));
+}
+
+#define LARGE		(512 * SZ_1M)
+
+/* An UNREGISTER that takes long, by a thread. */
+struct unregistering {
+	pthread_t thread;
+	int c;
+	char *buf;
+	atomic_bool ended;
+	long us;
+	int ret;
+};
+
+static void *unregister_large(void *arg)
+{
+	struct unregistering *u = arg;
+	long start = now_us();
+
+	u->ret = spapr_unregister(u->c, u->buf, LARGE);
+	u->us = now_us() - start;
+	atomic_store(&u->ended, true);
+	return NULL;
+}
+
+/*
+ * Memory is unpinned without a lock: calls of another container that come in
+ * between take the time that they take, not that of the rest. The thread that
+ * makes them comes first whenever it wants to run, also on a single CPU.
+ */
+TEST_F(two_containers, unregister_keeps_nobody_waiting)
+{
+	struct sched_param first = { .sched_priority = 1 }, none = {};
+	struct unregistering u = { .c = self->c[0] };
+	long start, longest = 0, us;
+	int calls = 0, ret = 0;
+
+	u.buf = buf_alloc(LARGE, SZ_64K);
+	memset(u.buf, 1, LARGE);
+	ASSERT_EQ(0, spapr_register(self->c[0], u.buf, LARGE));
+	/* Memory that a device may have written to takes longer. */
+	ASSERT_EQ(0, spapr_map(self->c[0], 0, u.buf, SZ_4K));
+	ASSERT_EQ(0, spapr_unmap(self->c[0], 0, SZ_4K));
+	/* which makes all that the first one needs */
+	ASSERT_EQ(0, spapr_register(self->c[1], self->buf, page_size));
+	ASSERT_EQ(0, spapr_unregister(self->c[1], self->buf, page_size));
+
+	ASSERT_EQ(0, pthread_create(&u.thread, NULL, unregister_large, &u));
+	ASSERT_EQ(0, sched_setscheduler(0, SCHED_FIFO, &first));
+	while (!ret) {
+		usleep(50);
+		if (atomic_load(&u.ended))
+			break;
+		start = now_us();
+		ret = spapr_register(self->c[1], self->buf, page_size) ?:
+		      spapr_unregister(self->c[1], self->buf, page_size);
+		us = now_us() - start;
+		longest = us > longest ? us : longest;
+		calls++;
+	}
+	ASSERT_EQ(0, sched_setscheduler(0, SCHED_OTHER, &none));
+	pthread_join(u.thread, NULL);
+	EXPECT_EQ(0, ret);
+	EXPECT_EQ(0, u.ret);
+	TH_LOG("%ld us; %d calls meanwhile, the longest took %ld us", u.us,
+	       calls, longest);
+	EXPECT_LE(4, calls);
+	EXPECT_GT(u.us / 4, longest);
+	munmap(u.buf, LARGE);
 }
 
 FIXTURE(shared)
