@@ -131,8 +131,7 @@ void pnv_ioda2_tce_kill(struct iommu_table *tbl, unsigned long entry,
 	list_for_each_entry_rcu(link, &tbl->it_group_list, next) {
 		const struct pnv_ioda_pe *pe = pnv_to_pe(link->table_group);
 
-		if (nr < PNV_KILL_PE_PAGES &&
-		    tbl->it_page_shift <= PNV_KILL_MAX_SHIFT)
+		if (pnv_tce_kill_is_by_page(tbl, nr))
 			kill_pages(pe, (u64)entry << tbl->it_page_shift,
 				   tbl->it_page_shift, nr);
 		else

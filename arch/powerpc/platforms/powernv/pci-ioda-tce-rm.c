@@ -377,7 +377,7 @@ void pnv_opal_tce_kill_rm(struct iommu_table *tbl, unsigned long entry,
 	mb();
 	list_for_each_entry_lockless(link, &tbl->it_group_list, next) {
 		pe = pnv_to_pe(link->table_group);
-		if (nr < PNV_KILL_PE_PAGES && shift <= PNV_KILL_MAX_SHIFT)
+		if (pnv_tce_kill_is_by_page(tbl, nr))
 			kill_by_opal(pe, OPAL_PCI_TCE_KILL_PAGES, 1UL << shift,
 				     (u64)entry << shift, nr);
 		else

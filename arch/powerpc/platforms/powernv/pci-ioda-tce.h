@@ -57,6 +57,14 @@ struct pnv_tce_geometry {
 	unsigned int entries_shift;
 };
 
+/* Are @nr entries invalidated one by one, not with all of the PE? */
+static inline bool pnv_tce_kill_is_by_page(const struct iommu_table *tbl,
+					   unsigned long nr)
+{
+	return nr < PNV_KILL_PE_PAGES &&
+	       tbl->it_page_shift <= PNV_KILL_MAX_SHIFT;
+}
+
 /* The level that an entry above the lowest level points to. */
 static inline __be64 *pnv_tce_level_of(u64 entry)
 {
