@@ -451,98 +451,138 @@ static void expect_unused(struct kunit *test, struct fake *f,
 	}
 }
 
+/**
+ * struct two_domains - a PE that is attached to one domain, and another one
+ * @fake: the PE
+ * @old: it is attached to this one
+ * @new: the other one
+ * @was: the tables of @old, with a reference to each
+ */
+struct two_domains {
+	struct fake *fake;
+	struct iommu_domain *old;
+	struct iommu_domain *new;
+	struct iommu_table *was[2];
+};
+
+static void make_two_domains(struct kunit *test, struct two_domains *two)
+{
+	two->fake = make_fake(test);
+	two->old = make_domain(test, two->fake);
+	two->new = make_domain(test, two->fake);
+	KUNIT_ASSERT_EQ(test, 0, domains->attach(&two->fake->pe.table_group,
+						 two->old));
+	note_windows(two->fake, two->was);
+}
+
+/* Both tables of @old are the PE's, and firmware's. */
+static void expect_old(struct kunit *test, const struct two_domains *two)
+{
+	const struct fake *f = two->fake;
+	int num;
+
+	for (num = 0; num < 2; num++) {
+		KUNIT_EXPECT_PTR_EQ(test, two->was[num], f->walks[num]);
+		KUNIT_EXPECT_PTR_EQ(test, two->was[num],
+				    f->pe.table_group.tables[num]);
+	}
+}
+
+/* The PE is attached to @old at last. */
+static void end_two_domains(struct kunit *test, struct two_domains *two)
+{
+	two->new->ops->free(two->new);
+	domains->detach(&two->fake->pe.table_group);
+	two->old->ops->free(two->old);
+	expect_unused(test, two->fake, two->was);
+}
+
 /* A domain that takes another's place has both windows, the other has none. */
 static void domain_takes_the_place(struct kunit *test)
 {
-	struct fake *f = make_fake(test);
-	struct iommu_table_group *table_group = &f->pe.table_group;
-	struct iommu_domain *old = make_domain(test, f);
-	struct iommu_domain *new = make_domain(test, f);
-	struct iommu_table *was[2], *is[2];
+	struct iommu_table_group *table_group;
+	struct iommu_table *is[2];
+	struct two_domains two;
+	struct fake *f;
 
-	KUNIT_ASSERT_EQ(test, 0, domains->attach(table_group, old));
-	note_windows(f, was);
+	make_two_domains(test, &two);
+	f = two.fake;
+	table_group = &f->pe.table_group;
 	/* For each further device of the group */
-	KUNIT_EXPECT_EQ(test, 0, domains->attach(table_group, old));
-	KUNIT_EXPECT_EQ(test, 3, refs(was[0]));
+	KUNIT_EXPECT_EQ(test, 0, domains->attach(table_group, two.old));
+	KUNIT_EXPECT_EQ(test, 3, refs(two.was[0]));
 
-	KUNIT_EXPECT_EQ(test, 0, domains->attach(table_group, new));
+	KUNIT_EXPECT_EQ(test, 0, domains->attach(table_group, two.new));
 	note_windows(f, is);
-	KUNIT_EXPECT_PTR_NE(test, was[0], is[0]);
+	KUNIT_EXPECT_PTR_NE(test, two.was[0], is[0]);
 	KUNIT_EXPECT_PTR_EQ(test, is[0], f->walks[0]);
 	KUNIT_EXPECT_PTR_EQ(test, is[1], f->walks[1]);
-	old->ops->free(old);
-	expect_unused(test, f, was);
+	two.old->ops->free(two.old);
+	expect_unused(test, f, two.was);
 
 	domains->detach(table_group);
 	KUNIT_EXPECT_NULL(test, f->walks[0]);
 	KUNIT_EXPECT_NULL(test, f->walks[1]);
-	new->ops->free(new);
+	two.new->ops->free(two.new);
 	expect_unused(test, f, is);
+}
+
+/* If firmware refuses the second window, the PE has no first one either. */
+static void domain_is_refused_at_first(struct kunit *test)
+{
+	struct fake *f = make_fake(test);
+	struct iommu_domain *domain = make_domain(test, f);
+
+	f->refuse_window_1 = true;
+	KUNIT_EXPECT_EQ(test, -EIO, domains->attach(&f->pe.table_group, domain));
+	KUNIT_EXPECT_NULL(test, f->pe.table_group.tables[0]);
+	KUNIT_EXPECT_NULL(test, f->walks[0]);
+	domain->ops->free(domain);
 }
 
 /* If firmware refuses either window, the PE has what it had. */
 static void domain_is_refused(struct kunit *test)
 {
-	struct fake *f = make_fake(test);
-	struct iommu_table_group *table_group = &f->pe.table_group;
-	struct iommu_domain *old = make_domain(test, f);
-	struct iommu_domain *new = make_domain(test, f);
-	struct iommu_table *was[2];
+	struct two_domains two;
 
-	f->refuse_window_1 = true;
-	KUNIT_EXPECT_EQ(test, -EIO, domains->attach(table_group, old));
-	KUNIT_EXPECT_NULL(test, table_group->tables[0]);
-	KUNIT_EXPECT_NULL(test, f->walks[0]);
-
-	f->refuse_window_1 = false;
-	KUNIT_ASSERT_EQ(test, 0, domains->attach(table_group, old));
-	note_windows(f, was);
-	f->refuse_window_1 = true;
-	KUNIT_EXPECT_EQ(test, -EIO, domains->attach(table_group, new));
-	KUNIT_EXPECT_PTR_EQ(test, was[0], f->walks[0]);
-	KUNIT_EXPECT_PTR_EQ(test, was[0], table_group->tables[0]);
-	KUNIT_EXPECT_PTR_EQ(test, was[1], table_group->tables[1]);
-	f->refuse_set = true;
-	KUNIT_EXPECT_EQ(test, -EIO, domains->attach(table_group, new));
-	KUNIT_EXPECT_PTR_EQ(test, was[0], f->walks[0]);
-	KUNIT_EXPECT_EQ(test, 3, refs(was[0]));
-
-	new->ops->free(new);
-	domains->detach(table_group);
-	old->ops->free(old);
-	expect_unused(test, f, was);
+	make_two_domains(test, &two);
+	two.fake->refuse_window_1 = true;
+	KUNIT_EXPECT_EQ(test, -EIO,
+			domains->attach(&two.fake->pe.table_group, two.new));
+	expect_old(test, &two);
+	two.fake->refuse_set = true;
+	KUNIT_EXPECT_EQ(test, -EIO,
+			domains->attach(&two.fake->pe.table_group, two.new));
+	expect_old(test, &two);
+	KUNIT_EXPECT_EQ(test, 3, refs(two.was[0]));
+	end_two_domains(test, &two);
 }
 
 /* If the old table is refused as well, no window is of either domain. */
 static void domain_is_not_put_back(struct kunit *test)
 {
-	struct fake *f = make_fake(test);
-	struct iommu_table_group *table_group = &f->pe.table_group;
-	struct iommu_domain *old = make_domain(test, f);
-	struct iommu_domain *new = make_domain(test, f);
-	struct iommu_table *was[2];
+	struct iommu_table_group *table_group;
+	struct two_domains two;
+	struct fake *f;
+	int num;
 
-	KUNIT_ASSERT_EQ(test, 0, domains->attach(table_group, old));
-	note_windows(f, was);
+	make_two_domains(test, &two);
+	f = two.fake;
+	table_group = &f->pe.table_group;
 	f->refuse_window_1 = true;
 	f->refuse_then = true;
-	KUNIT_EXPECT_EQ(test, -EIO, domains->attach(table_group, new));
-	KUNIT_EXPECT_NULL(test, f->walks[0]);
-	KUNIT_EXPECT_NULL(test, f->walks[1]);
-	KUNIT_EXPECT_NULL(test, table_group->tables[0]);
-	KUNIT_EXPECT_NULL(test, table_group->tables[1]);
-	new->ops->free(new);
+	KUNIT_EXPECT_EQ(test, -EIO, domains->attach(table_group, two.new));
+	for (num = 0; num < 2; num++) {
+		KUNIT_EXPECT_NULL(test, f->walks[num]);
+		KUNIT_EXPECT_NULL(test, table_group->tables[num]);
+	}
 
 	/* The core of 6.12 attaches the old one again, and can. */
 	f->refuse_window_1 = false;
 	f->refuse_set = false;
-	KUNIT_EXPECT_EQ(test, 0, domains->attach(table_group, old));
-	KUNIT_EXPECT_PTR_EQ(test, was[0], f->walks[0]);
-	KUNIT_EXPECT_PTR_EQ(test, was[1], f->walks[1]);
-	domains->detach(table_group);
-	old->ops->free(old);
-	expect_unused(test, f, was);
+	KUNIT_EXPECT_EQ(test, 0, domains->attach(table_group, two.old));
+	expect_old(test, &two);
+	end_two_domains(test, &two);
 }
 
 static int map_one(struct iommu_domain *domain, u64 iova, size_t size, int prot)
@@ -664,6 +704,7 @@ static struct kunit_case dma_test_cases[] = {
 	KUNIT_CASE(group_outlives_the_pe),
 	KUNIT_CASE(pe_waits_for_real_mode),
 	KUNIT_CASE(domain_takes_the_place),
+	KUNIT_CASE(domain_is_refused_at_first),
 	KUNIT_CASE(domain_is_refused),
 	KUNIT_CASE(domain_is_not_put_back),
 	KUNIT_CASE(domain_maps_no_mmio),

@@ -126,12 +126,12 @@ static void forget(unsigned long at)
 	}
 }
 
-static void one_event(char *line)
+static void one_event(char *line, void *arg)
 {
 	const char *at = strstr(line, " ptr=") ?: strstr(line, " pfn=");
 	struct piece *p = &pieces[nr_pieces];
 
-	if (!at || *line == '#')
+	if (!at)
 		return;
 	if (strstr(line, "free:")) {
 		forget(strtoul(at + strlen(" ptr="), NULL, 16));
@@ -151,19 +151,12 @@ static int trace_end(struct __test_metadata *_metadata, const char *what,
 		     unsigned int *paid)
 {
 	int ret = write_text(TRACEFS "/tracing_on", "0"), nr = 0;
-	char line[512];
 	unsigned int i;
-	FILE *f;
 
+	nr_pieces = 0;
+	ret = ret ?: trace_read(one_event, NULL);
 	if (ret)
 		return ret;
-	f = fopen(TRACEFS "/trace", "r");
-	if (!f)
-		return -errno;
-	nr_pieces = 0;
-	while (fgets(line, sizeof(line), f))
-		one_event(line);
-	fclose(f);
 	*paid = 0;
 	for (i = 0; i < nr_pieces; i++) {
 		*paid += pieces[i].paid;

@@ -425,26 +425,27 @@ static void trace_begin(struct __test_metadata *_metadata)
 	ASSERT_TRUE(write_tracefs("events/spapr_tce/enable", "1"));
 }
 
-/* Of this process, or all those of one kind. */
+static void one_event(char *line, void *arg)
+{
+	char *text = strstr(line, ": spapr_tce_");
+	struct events *seen = arg;
+
+	if (!text)
+		return;
+	text[strcspn(text, "\n")] = 0;
+	if (seen->nr < MAX_EVENTS)
+		snprintf(seen->text[seen->nr], sizeof(seen->text[0]), "%s",
+			 text + strlen(": spapr_tce_"));
+	seen->nr++;
+}
+
+/* Counts also those that there is no room for. */
 static void trace_end(struct __test_metadata *_metadata, struct events *seen)
 {
-	char line[512], *text;
-	FILE *f;
-
 	seen->nr = 0;
 	ASSERT_TRUE(write_tracefs("events/spapr_tce/enable", "0"));
-	f = fopen(TRACEFS "/trace", "r");
-	ASSERT_NE(NULL, f);
-	while (fgets(line, sizeof(line), f)) {
-		text = strstr(line, ": spapr_tce_");
-		if (*line == '#' || !text)
-			continue;
-		ASSERT_GT(MAX_EVENTS, seen->nr);
-		text[strcspn(text, "\n")] = 0;
-		snprintf(seen->text[seen->nr++], sizeof(seen->text[0]), "%s",
-			 text + strlen(": spapr_tce_"));
-	}
-	fclose(f);
+	ASSERT_EQ(0, trace_read(one_event, seen));
+	ASSERT_GT(MAX_EVENTS, seen->nr);
 }
 
 static void __attribute__((format(printf, 2, 3)))

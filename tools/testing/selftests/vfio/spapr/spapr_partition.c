@@ -32,22 +32,17 @@ static int count_begin(void)
 	return ret ?: write_text(HCALLS "/enable", "1");
 }
 
+static void count_hypercall(char *line, void *n)
+{
+	*(int *)n += !!strstr(line, "hcall_entry:");
+}
+
 /* How many there were, or -errno. */
 static int count_end(void)
 {
 	int ret = write_text(HCALLS "/enable", "0"), n = 0;
-	char line[512];
-	FILE *f;
 
-	if (ret)
-		return ret;
-	f = fopen(TRACEFS "/trace", "r");
-	if (!f)
-		return -errno;
-	while (fgets(line, sizeof(line), f))
-		n += *line != '#' && strstr(line, "hcall_entry:");
-	fclose(f);
-	return n;
+	return ret ?: trace_read(count_hypercall, &n) ?: n;
 }
 
 static bool is_partition(void)

@@ -862,6 +862,21 @@ int write_text(const char *path, const char *text)
 	return ret;
 }
 
+int trace_read(void (*fn)(char *line, void *arg), void *arg)
+{
+	FILE *f = fopen(TRACEFS "/trace", "r");
+	char line[512];
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		if (*line != '#')
+			fn(line, arg);
+	}
+	fclose(f);
+	return 0;
+}
+
 int edu_unbind(const struct edu *edu)
 {
 	return write_text(VFIO_PCI_DRIVER "/unbind", edu->name);

@@ -62,6 +62,8 @@ void edu_close_group(struct edu *edu);
 
 /* What the file had is gone, as with a shell's ">". Returns 0 or -errno. */
 int write_text(const char *path, const char *text);
+/* Calls @fn with each event that is kept, a line. Returns 0 or -errno. */
+int trace_read(void (*fn)(char *line, void *arg), void *arg);
 /*
  * An administrator's acts on the device: takes its driver away, or all of it,
  * and brings it back. Each returns when that is done.
