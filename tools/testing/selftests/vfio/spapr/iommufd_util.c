@@ -105,6 +105,29 @@ int ioas_ranges(int f, uint32_t ioas, struct iommu_iova_range *ranges, int max,
 	return ret && ret != -EMSGSIZE ? ret : (int)arg.num_iovas;
 }
 
+int type1_ranges(int f)
+{
+	union {
+		struct vfio_iommu_type1_info info;
+		char bytes[1024];
+	} arg = { .info.argsz = sizeof(arg) };
+	struct vfio_iommu_type1_info_cap_iova_range *ranges;
+	struct vfio_info_cap_header *cap;
+	int ret = call(f, VFIO_IOMMU_GET_INFO, &arg);
+	uint32_t at;
+
+	if (ret)
+		return ret;
+	for (at = arg.info.cap_offset; at; at = cap->next) {
+		cap = (void *)(arg.bytes + at);
+		if (cap->id != VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE)
+			continue;
+		ranges = (void *)cap;
+		return ranges->nr_iovas;
+	}
+	return 0;
+}
+
 /* The only entry of the device's vfio-dev folder. */
 int edu_open_file(struct edu *edu)
 {

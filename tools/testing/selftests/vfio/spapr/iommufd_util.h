@@ -37,6 +37,12 @@ int ioas_unmap_all(int f, uint32_t ioas);
 int ioas_ranges(int f, uint32_t ioas, struct iommu_iova_range *ranges, int max,
 		uint64_t *alignment);
 
+/*
+ * Of /dev/iommu as a container of type1: how many ranges there are, 0 if it does
+ * not say.
+ */
+int type1_ranges(int f);
+
 /* The device's own file; the device is not bound yet. */
 int edu_open_file(struct edu *edu);
 int edu_bind(struct edu *edu, int f, uint32_t *dev);

@@ -704,7 +704,10 @@ static void use_type1(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, container_set_iommu(f, type));
 	probe.ua = buf_alloc(page_size, page_size);
 	ASSERT_EQ(0, spapr_map(f, SZ_1M, probe.ua, page_size));
+	/* Nothing is known yet, and nothing is said. */
+	EXPECT_EQ(0, type1_ranges(f));
 	ASSERT_EQ(0, edu_open(&self->edu));
+	EXPECT_LT(1, type1_ranges(f));
 	/* Its own addresses as bus addresses are what most programs take. */
 	ASSERT_EQ(0, spapr_map(f, (uintptr_t)self->buf, self->buf, BUF_SIZE));
 	EXPECT_EQ(READ_WRITE, probe_reach(&probe, (uintptr_t)self->buf,
