@@ -90,7 +90,9 @@ define HELP
 try
   make run              boot a POWER9 host, show the main job at work: 5 minutes
   make run-qemu         a KVM guest with a passed-through network card
-  make run-dpdk         DPDK sends packets (4 KiB pages; WORDS=hugepages: 64)
+                        (WORDS=nvme: a disk, by QEMU's own driver and iommufd)
+  make run-dpdk         DPDK sends packets (4 KiB pages; WORDS=hugepages: 64;
+                        WORDS=type1: by iommufd; both: WORDS='hugepages type1')
 
 test
   make check            all tests, clients and gates, as CI: up to an hour
@@ -335,8 +337,9 @@ run-qemu run-dpdk: run-%: client-setup
 		$(if $(HOST_WORDS),--host-words '$(HOST_WORDS)') $(if $(V),--verbose)
 run-qemu: CLIENT_KERNEL := $(OUT_64k)
 run-qemu: kernel-64k $(if $(PLAYS),kernel-guest)
-run-dpdk: CLIENT_KERNEL := $(if $(WORDS)$(PLAYS),$(OUT_64k),$(OUT_4k))
-run-dpdk: $(if $(WORDS)$(PLAYS),kernel-64k,kernel-4k)
+DPDK_64k := $(findstring hugepages,$(WORDS))$(PLAYS)
+run-dpdk: CLIENT_KERNEL := $(if $(DPDK_64k),$(OUT_64k),$(OUT_4k))
+run-dpdk: $(if $(DPDK_64k),kernel-64k,kernel-4k)
 
 client-setup:
 	@$(POWERNV)/setup --client

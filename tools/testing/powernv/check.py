@@ -59,10 +59,15 @@ ONLY_PROGRAMS = {'kcsan': ('_race', '_death'), 'preempt': ('_race',)}
 
 # Debian's programs, their host, and words for them. A guest maps all its memory
 # at once, into a window of its own. With disable_ddw it has the default window,
-# and maps what it needs with hypercalls as it goes.
+# and maps what it needs with hypercalls as it goes. nvme and type1 speak type1,
+# to /dev/iommu.
 CLIENTS = [('qemu', 'powernv9', ''), ('qemu', 'powernv8', ''),
            ('qemu', 'powernv8', 'disable_ddw'), ('dpdk', 'powernv9', ''),
-           ('dpdk', 'powernv9', 'hugepages')]
+           ('dpdk', 'powernv9', 'hugepages'), ('qemu', 'powernv9', 'nvme'),
+           ('dpdk', 'powernv9', 'hugepages type1')]
+# CI's hour has no room for these.
+LONG_CLIENTS = [('qemu', 'powernv8', 'nvme'), ('qemu', 'powernv10', 'nvme'),
+                ('dpdk', 'powernv9', 'type1')]
 FIXED = os.path.join(machine.TOP, 'series', 'fixes', 'tests')
 # Days of their lives, several on one host, each a test; client_plays.py has
 # them. The kernel of DPDK's pages, so that it has huge ones.
@@ -435,7 +440,7 @@ def clients(args):
         return []
     # Says itself what is wrong; the clients will not get far then.
     subprocess.run([SETUP, '--client'], check=False)
-    return [Client(*c) for c in CLIENTS] + \
+    return [Client(*c) for c in CLIENTS + LONG_CLIENTS * bool(args.long)] + \
         [Client(what, host, '', names, words) for what, host, words, names in
          (LONG_PLAYS if args.long else PLAYS)]
 

@@ -7,7 +7,8 @@
 # has worked for the client.
 #
 # client-host.sh qemu [WORD...]    words for the guest's kernel
-# client-host.sh dpdk [hugepages]
+# client-host.sh nvme BEFORE AFTER sums of a disk, see run_nvme
+# client-host.sh dpdk [hugepages] [type1]
 # client-host.sh plays NAME...     see client_plays.py
 ROOT=/tmp/root
 DISKS='/dev/nvme*n1'
@@ -42,7 +43,7 @@ mount_root() {
 	local d
 	mkdir -p $ROOT
 	for d in $DISKS; do
-		mount -t ext4 "$d" $ROOT && break
+		mount -t ext4 "$d" $ROOT && root_disk=${d##*/} && break
 	done
 	[ -d $ROOT/usr ] || die "no disk $DISKS"
 	for d in dev proc sys tests; do
@@ -52,7 +53,19 @@ mount_root() {
 	mkdir -p $ROOT/tmp $ROOT/run $ROOT/var/run
 }
 
-# Takes the network card from its driver. Sets card to its address.
+# Takes a device from its driver and gives it to vfio-pci.
+give_away() {
+	local d=/sys/bus/pci/devices/$1
+	[ -e "$d/driver" ] && echo "$1" >"$d/driver/unbind"
+	echo vfio-pci >"$d/driver_override"
+	echo "$1" >/sys/bus/pci/drivers_probe
+	[ "$(basename "$(readlink "$d/driver")")" = vfio-pci ] ||
+		die "vfio-pci does not take $1"
+	echo "$1 is bound to vfio-pci," \
+		"IOMMU group $(basename "$(readlink "$d/iommu_group")")"
+}
+
+# Sets card to the address of the network card, and gives it away.
 bind_card() {
 	local d
 	card=
@@ -60,14 +73,15 @@ bind_card() {
 		[ "$(cat "$d/vendor")" = $VENDOR ] && card=${d##*/}
 	done
 	[ -n "$card" ] || die 'no network card'
-	d=/sys/bus/pci/devices/$card
-	[ -e "$d/driver" ] && echo "$card" >"$d/driver/unbind"
-	echo vfio-pci >"$d/driver_override"
-	echo "$card" >/sys/bus/pci/drivers_probe
-	[ "$(basename "$(readlink "$d/driver")")" = vfio-pci ] ||
-		die "vfio-pci does not take $card"
-	echo "network card $card is bound to vfio-pci," \
-		"IOMMU group $(basename "$(readlink "$d/iommu_group")")"
+	give_away "$card"
+}
+
+# Runs a program of the disk that finds /dev/iommu in the place of
+# /dev/vfio/vfio, in a mount namespace of its own.
+with_iommufd() {
+	# shellcheck disable=SC2016
+	unshare -m sh -c 'mount -o bind /dev/iommu "$0/dev/vfio/vfio" &&
+		exec chroot "$0" "$@"' $ROOT "$@"
 }
 
 # --- QEMU --------------------------------------------------------------------
@@ -128,17 +142,82 @@ run_qemu() {
 	return $status
 }
 
+# --- QEMU's own driver of NVMe disks -----------------------------------------
+
+# Sets disk to the address of the disk that the programs are not on.
+find_disk() {
+	local d
+	disk=
+	for d in /sys/class/nvme/nvme*; do
+		[ -e "$d/$root_disk" ] || disk=$(basename "$(readlink "$d/device")")
+	done
+	[ -n "$disk" ] || die 'no disk to give away'
+}
+
+expect_sum() {
+	local sum
+	sum=$(sha256sum "$2")
+	[ "${sum%% *}" = "$1" ] || die "$3 reads ${sum%% *}, not $1"
+	echo "$3 reads what is there"
+}
+
+# The host's own driver finds the disk as it was left.
+give_back() {
+	local d=/sys/bus/pci/devices/$disk n=0 file
+	echo "$disk" >"$d/driver/unbind"
+	echo >"$d/driver_override"
+	echo "$disk" >/sys/bus/pci/drivers_probe
+	until file=$(ls -d "$d"/nvme/nvme*/nvme*n1) 2>/dev/null &&
+			[ -b "/dev/${file##*/}" ]; do
+		n=$((n + 1))
+		[ $n -lt 100 ] || die "$disk is no disk"
+		sleep 0.1
+	done
+	expect_sum "$1" "/dev/${file##*/}" 'the host'
+}
+
+# Sets the variable $1 to the number of pages that are pinned for long.
+pinned() {
+	echo 1 >/proc/sys/vm/stat_refresh
+	eval "$1=$(awk '/^nr_foll_pin_acquired/ { n += $2 }
+		/^nr_foll_pin_released/ { n -= $2 } END { print n }' /proc/vmstat)"
+}
+
+# By type1, as there is no other way. The disk has BEFORE; qemu-io makes it AFTER.
+# In between the host has it: the emulated disk sends no interrupts to two runs of
+# this driver in a row.
+run_nvme() {
+	local was is
+	find_disk
+	pinned was
+	give_away "$disk"
+	with_iommufd /usr/bin/qemu-img convert -f raw -O raw "nvme://$disk/1" \
+		/tmp/read || die "qemu-img ended with $?"
+	expect_sum "$1" $ROOT/tmp/read qemu-img
+	give_back "$1"
+	give_away "$disk"
+	with_iommufd /usr/bin/qemu-io -f raw -c 'write -P 0xa5 4k 1M' \
+		-c 'read -P 0xa5 4k 1M' -c flush "nvme://$disk/1" ||
+		die "qemu-io ended with $?"
+	give_back "$2"
+	pinned is
+	[ "$was" = "$is" ] || die "$((is - was)) pages stay pinned"
+}
+
 # --- DPDK --------------------------------------------------------------------
 
 # testpmd shows the counters of the card, not its own: what they count, the card
 # has fetched. The first sample comes when forwarding starts.
 watch_testpmd() {
-	local start=$1 now packets=0 n=0 line rest stopped=''
+	local start=$1 type=$2 now packets=0 n=0 line rest stopped='' used=''
 	while read -r line; do
 		log dpdk "$line"
 		case $line in
-		'EAL: Using IOMMU'* | 'EAL: Probe PCI'* | *Cause:* | *rror*with*)
-			echo "$line" ;;
+		'EAL: Using IOMMU'*)
+			used=$line
+			echo "$line"
+			;;
+		'EAL: Probe PCI'* | *Cause:* | *rror*with*) echo "$line" ;;
 		TX-packets:*TX-bytes*)
 			read -r rest packets rest <<-EOF
 			$line
@@ -163,6 +242,7 @@ watch_testpmd() {
 	clock now
 	seconds 'testpmd took to stop' "$start" "$now"
 	[ "$packets" -gt 0 ] || die 'no packet was sent'
+	[ "$used" = "EAL: Using IOMMU type $type" ] || die "not by type $type"
 }
 
 # Pages of 2 MiB for DPDK, where it looks for them.
@@ -177,18 +257,28 @@ huge_pages() {
 }
 
 run_dpdk() {
-	local start memory='--no-huge -m 128'
-	if [ "$1" = hugepages ]; then
-		memory=
-		huge_pages
-	fi
+	local start memory='--no-huge -m 128' word
+	local run="chroot $ROOT" type='7 (sPAPR)'
+	for word; do
+		case $word in
+		hugepages)
+			memory=
+			huge_pages
+			;;
+		type1)
+			run=with_iommufd
+			type='1 (Type 1)'
+			;;
+		*) die "dpdk: $word" ;;
+		esac
+	done
 	clock start
 	{
-		chroot $ROOT /usr/bin/dpdk-testpmd -l 0,1 -n 1 $memory \
+		$run /usr/bin/dpdk-testpmd -l 0,1 -n 1 $memory \
 			-a "$card" -- --forward-mode=txonly --stats-period 2 \
 			--total-num-mbufs=16384 </dev/null 2>&1
 		echo "client-status $?"
-	} | watch_testpmd $start
+	} | watch_testpmd $start "$type"
 }
 
 run_plays() {
@@ -199,5 +289,8 @@ run_plays() {
 mount_root
 what=$1
 shift
-[ "$what" = plays ] || bind_card
+case $what in
+plays | nvme) ;;
+*) bind_card ;;
+esac
 "run_$what" "$@"

@@ -3,7 +3,8 @@
 """Runs a real client of VFIO, as Debian builds it, on an emulated host.
 
 qemu  a KVM guest with a passed-through network card takes a DHCP lease and
-      pings its gateway
+      pings its gateway; with the word nvme, qemu-img and qemu-io read and
+      write a disk by QEMU's own driver
 dpdk  testpmd sends packets through the same kind of card
 
 With --plays they go through days of their lives instead, several on one host:
@@ -17,7 +18,9 @@ had here.
 import argparse
 import contextlib
 import fcntl
+import hashlib
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -32,11 +35,14 @@ import machine      # noqa: E402
 # DPDK without huge pages fails: it registers memory in pieces of 4 KiB. With
 # huge pages it runs where most run it.
 PACKAGES = {
-    'qemu': ['qemu-system-ppc', 'busybox-static', 'python3'],
+    'qemu': ['qemu-system-ppc', 'qemu-utils', 'busybox-static', 'python3'],
     'dpdk': ['dpdk', 'dpdk-dev', 'busybox-static', 'python3'],
 }
 KERNELS = {'qemu': 'k64', 'dpdk': 'k4'}
 HUGE_PAGES = 'hugepages'
+# These find /dev/iommu where a container's file should be, and use it by type1.
+TYPE1 = 'type1'
+NVME = 'nvme'
 FOLDER = os.path.join(machine.BUILD, 'client')
 TRIES = 4
 # A card and a disk, each in an IOMMU group of its own.
@@ -49,6 +55,11 @@ PLAY_DEVICES = ['-netdev', 'user,id=net1,net=10.0.3.0/24',
 # And a second disk, to be given away, where there is a host bridge for it.
 DISK_BYTES = 64 << 20
 DISK_BUS = {'powernv9': 'pcie.3'}
+# Where no play has its card there is room for one on each host. QEMU's driver
+# finds these bytes, and writes others over a part of them.
+NVME_BUS = 'pcie.2'
+NVME_BYTES = 16 << 20
+NVME_WRITES = (4096, b'\xa5' * (1 << 20))
 # Time is counted in instructions, 4 ns each. Otherwise each CPU of an emulated
 # host has a time base of its own: KVM writes its upper 40 bits as a guest is
 # entered and left; when this computer is busy more than 33 ms pass meanwhile,
@@ -70,8 +81,8 @@ def arguments():
                             if m.startswith('powernv')])
     p.add_argument('--kernel', default='', help='vmlinux, of host and guest')
     p.add_argument('--words', default='',
-                   help="QEMU: words for the guest's kernel, as disable_ddw; "
-                   f'DPDK: {HUGE_PAGES}, to use some')
+                   help="QEMU: words for the guest's kernel, as disable_ddw, "
+                   f'or {NVME}; DPDK: {HUGE_PAGES}, to use some, {TYPE1}')
     p.add_argument('--plays', default='', help='names, comma separated')
     p.add_argument('--host-words', default='',
                    help="words for the host's kernel, as iommu=nobypass")
@@ -227,7 +238,7 @@ def make_programs(args, kernel, busybox, folder):
     """What the machine finds in /tests."""
     copy_program(here('client-host.sh'), folder)
     copy_program(busybox, folder, 'busybox')
-    if args.client == 'qemu':
+    if args.client == 'qemu' and args.words != NVME:
         copy_program(kernel, folder, 'vmlinux')
         make_guest(os.path.join(folder, 'guest.cpio'), [
             ('bin/busybox', busybox), ('init', here('client-guest.sh'))])
@@ -245,8 +256,23 @@ def second_disk(args, file):
     if not bus:
         return []
     os.truncate(file.name, DISK_BYTES)
+    return disk_on(bus, file)
+
+
+def disk_on(bus, file):
     return ['-drive', f'if=none,id=disk1,file={file.name},format=raw',
             '-device', f'nvme,serial=2,drive=disk1,bus={bus}']
+
+
+def fill(file):
+    """Known contents; the sums of the disk as it is and as it will be."""
+    data = bytearray(random.Random(1).randbytes(NVME_BYTES))
+    file.write(data)
+    file.flush()
+    sums = [hashlib.sha256(data).hexdigest()]
+    at, new = NVME_WRITES
+    data[at:at + len(new)] = new
+    return sums + [hashlib.sha256(data).hexdigest()]
 
 
 def run(args):
@@ -264,6 +290,9 @@ def run(args):
         if args.plays:
             extra += PLAY_DEVICES + second_disk(args, second)
             words = 'plays ' + ' '.join(args.plays)
+        elif args.words == NVME:
+            extra += disk_on(NVME_BUS, second)
+            words = ' '.join([NVME] + fill(second))
         make_programs(args, kernel, busybox, folder)
         return machine.boot(machine.Spec(
             machine=args.machine, label=label(args),

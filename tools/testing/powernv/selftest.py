@@ -597,7 +597,8 @@ class Clients(unittest.TestCase):
         found = check.clients(types.SimpleNamespace(**none))
         self.assertEqual(len(found), len(check.CLIENTS + check.PLAYS))
         long = check.clients(types.SimpleNamespace(**dict(none, long=True)))
-        self.assertEqual(len(long), len(check.CLIENTS + check.LONG_PLAYS))
+        self.assertEqual(len(long), len(check.CLIENTS + check.LONG_CLIENTS +
+                                        check.LONG_PLAYS))
         del none['long']
         for name in none:
             args = types.SimpleNamespace(**dict(none, **{name: 'x'}))
@@ -646,7 +647,7 @@ class Clients(unittest.TestCase):
         """What the client does not understand would look like a skip."""
         argv = sys.argv
         self.addCleanup(setattr, sys, 'argv', argv)
-        for words in check.CLIENTS:
+        for words in check.CLIENTS + check.LONG_CLIENTS:
             sys.argv = ['client'] + check.Client(*words).words
             self.assertEqual(client.arguments().machine, words[1])
 
