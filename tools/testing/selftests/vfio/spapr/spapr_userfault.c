@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <endian.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
@@ -14,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "kvm_fixture.h"
 #include "spapr_call.h"
 
 #define PAGES		8UL
@@ -692,9 +694,9 @@ static int open_and_read(int c, const void *ua, uint64_t size)
 	return fd >= 0 && read(fd, &byte, 1) == 1 ? 0 : -EIO;
 }
 
-static int remove_last(int c, const void *ua, uint64_t size)
+static int remove_at(int c, const void *ua, uint64_t start)
 {
-	return spapr_remove(c, size);
+	return spapr_remove(c, start);
 }
 
 FIXTURE(reader)
@@ -739,7 +741,7 @@ TEST_F(reader, never)
 	reader = call_start(&u->second);
 	ASSERT_LT(0, reader);
 	usleep(SLOW_US);
-	self->third = (struct call){ remove_last, u->c, NULL, self->start };
+	self->third = (struct call){ remove_at, u->c, NULL, self->start };
 	remover = call_start(&self->third);
 	ASSERT_LT(0, remover);
 	EXPECT_TRUE(has_ended(remover, 10, &status)) {
@@ -754,6 +756,160 @@ TEST_F(reader, never)
 	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
 	EXPECT_GT(SECOND_US, kill_us(_metadata, pid));
 	EXPECT_EQ(u->during.pinned, pinned_pages_settle(u->during.pinned));
+}
+
+/* ---- the list of a hypercall ---- */
+
+#define LIST_GPA	0x20000000UL
+
+FIXTURE(list)
+{
+	struct guest g;
+	/* a second vCPU; the first one makes the hypercall with the list */
+	struct vcpu other;
+	struct faults f;
+	uint64_t *page;
+	struct call call;
+	struct call second;
+	struct call third;
+};
+
+FIXTURE_VARIANT(list)
+{
+	enum mmu mmu;
+};
+
+FIXTURE_VARIANT_ADD(list, hash) { HASH };
+FIXTURE_VARIANT_ADD(list, radix) { RADIX };
+
+static int put_it(int c, const void *ua, uint64_t size)
+{
+	FIXTURE_DATA(list) *self = (void *)ua;
+
+	return h_put_tce_indirect(&self->g.cpu, LIOBN, 0, LIST_GPA, MAX_LIST) ?
+	       -EIO : 0;
+}
+
+FIXTURE_SETUP(list)
+{
+	unsigned int i;
+
+	/* First: without a guest there is no teardown. */
+	if (!have_userfaultfd())
+		SKIP(return, "the kernel has no userfaultfd");
+	guest_setup_all(_metadata, &self->g, variant->mmu, true);
+	if (_metadata->exit_code)
+		return;
+	vcpu_create(&self->g.vm, &self->other);
+	self->f.size = PAGES * page_size;
+	self->f.buf = memory(self->f.size, false);
+	ASSERT_NE(NULL, self->f.buf);
+	ASSERT_EQ(0, vm_memory(&self->g.vm, 2, LIST_GPA, self->f.buf,
+			       self->f.size));
+	ASSERT_EQ(0, faults_open(&self->f));
+	self->page = buf_alloc(page_size, page_size);
+	for (i = 0; i < MAX_LIST; i++)
+		self->page[i] = htobe64(gpa(A, i * SZ_4K) | TCE_RW);
+	self->f.give = self->page;
+	self->call = (struct call){ put_it, -1, self };
+}
+
+FIXTURE_TEARDOWN(list)
+{
+	close(self->f.fd);
+	vcpu_close(&self->other);
+	guest_teardown(_metadata, &self->g);
+}
+
+static pid_t put_and_wait(struct __test_metadata *_metadata,
+			  FIXTURE_DATA(list) *self)
+{
+	pid_t pid = call_start(&self->call);
+
+	EXPECT_LT(0, pid);
+	EXPECT_TRUE(faults_wait(&self->f, 5000));
+	return pid;
+}
+
+/* The list is what the handler gave, and what is mapped. */
+static void expect_list(struct __test_metadata *_metadata,
+			FIXTURE_DATA(list) *self)
+{
+	struct guest *g = &self->g;
+
+	handler_start(&self->f);
+	EXPECT_EQ(0, call_it(&self->call));
+	handler_stop(&self->f);
+	EXPECT_EQ(1, self->f.served);
+	EXPECT_EQ(0, wrong_entries(g, 0, MAX_LIST, gpa(A, 0) | TCE_RW, SZ_4K));
+	EXPECT_EQ(1, busy(g, A));
+	EXPECT_EQ(1, busy(g, B));
+	EXPECT_EQ(H_SUCCESS, stuff(g, 0, 0, MAX_LIST));
+	EXPECT_EQ(0, busy(g, A));
+	EXPECT_EQ(0, busy(g, B));
+}
+
+TEST_F(list, slow)
+{
+	expect_list(_metadata, self);
+}
+
+/* Entries of the same list, by another vCPU, and the process's own calls */
+static int other_calls(int c, const void *ua, uint64_t size)
+{
+	FIXTURE_DATA(list) *self = (void *)ua;
+	struct guest *g = &self->g;
+
+	if (h_put_tce(&self->other, LIOBN, 0, gpa(A, 0) | TCE_RW) ||
+	    h_stuff_tce(&self->other, LIOBN, 0, 0, MAX_LIST))
+		return -EIO;
+	return spapr_map(c, OTHER, region_ua(g, A), SZ_64K) ?:
+	       spapr_unmap(c, OTHER, SZ_64K) ?: busy(g, A);
+}
+
+/* Nobody answers: others go on, and SIGKILL ends the hypercall at once. */
+TEST_F(list, never)
+{
+	pid_t pid = put_and_wait(_metadata, self);
+
+	self->second = (struct call){ other_calls, self->g.c, self };
+	expect_end(_metadata, &self->second);
+	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+	EXPECT_GT(SECOND_US, kill_us(_metadata, pid));
+	/* The vCPU ends what it was killed in. */
+	vcpu_run(&self->g.cpu, 0);
+	EXPECT_EQ(0, busy(&self->g, A));
+	expect_list(_metadata, self);
+}
+
+static int create_and_remove(int c, const void *ua, uint64_t size)
+{
+	uint64_t start;
+
+	return spapr_create(c, 12, SZ_1G, 1, &start) ?: spapr_remove(c, start);
+}
+
+/*
+ * A window that goes waits for the hypercall, and holds nothing that others
+ * need. SIGKILL for the hypercall ends both.
+ */
+TEST_F(list, window_goes)
+{
+	pid_t pid = put_and_wait(_metadata, self), remover;
+	int status = -1;
+
+	self->second = (struct call){ remove_at, self->g.c, NULL, 0 };
+	remover = call_start(&self->second);
+	ASSERT_LT(0, remover);
+	EXPECT_FALSE(has_ended(remover, 1, &status));
+	self->third = (struct call){ create_and_remove, self->g.c };
+	expect_end(_metadata, &self->third);
+	EXPECT_EQ(0, waitpid(pid, NULL, WNOHANG));
+	EXPECT_GT(SECOND_US, kill_us(_metadata, pid));
+	EXPECT_TRUE(has_ended(remover, 10, &status));
+	EXPECT_EQ(0, status);
+	vcpu_run(&self->g.cpu, 0);
+	EXPECT_EQ(0, busy(&self->g, A));
 }
 
 TEST_HARNESS_MAIN
