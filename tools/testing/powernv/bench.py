@@ -36,8 +36,8 @@ LINE = re.compile(r'bench (\S+) (\S+) (\S+) median (\S+) runs (\d+)$')
 # The base takes 64 KiB for each region, whatever its size: 8 GiB of memory.
 COUNT = ['--icount', '--mem', '8G']
 BOOTS = {
-    'cost': ('spapr_bench', 'map empty removal register register_large',
-             COUNT),
+    'cost': ('spapr_bench',
+             'map iommufd empty removal register register_large', COUNT),
     'regions': ('spapr_bench', 'regions large', COUNT),
     'memory': ('spapr_bench', 'memory registry', COUNT),
     'kvm': ('kvm_bench', '', COUNT),
@@ -251,14 +251,50 @@ def why_srcu(rows):
         'sections of SRCU, where the base has one'
 
 
+# As spapr_bench has them, PROFILE_PAGES
+IOMMUFD_PAGES = 256
+
+
+def of_iommufd(rows, call):
+    """Of a page, what is not the domain's and not firmware's."""
+    whole, ours, firmware = (rows[f'profile_{call}/{part}'][0]
+                             for part in ('all', 'ours', 'firmware'))
+    return (whole - ours - firmware) / IOMMUFD_PAGES
+
+
+def half_more(call):
+    return lambda rows: 1.5 * of_iommufd(rows, call)
+
+
+def a_page(rows, call):
+    return 'of a page: iommufd, the IOMMU core and pinning ' \
+        f'{of_iommufd(rows, call):,.0f}, the domain ' \
+        f'{rows[f"profile_{call}/ours"][0] / IOMMUFD_PAGES:,.0f}, firmware ' \
+        f'{rows[f"profile_{call}/firmware"][0] / IOMMUFD_PAGES:,.0f}'
+
+
+def why_iommufd_unmap(rows):
+    return a_page(rows, 'iommufd_unmap') + \
+        '; iommufd asks the domain for the address of each page, to unpin it'
+
+
+def why_iommufd_map_frag(rows):
+    return a_page(rows, 'iommufd_map_frag') + \
+        '; iommufd maps each run by a call, after which the PHB is invalidated'
+
+
 FIGURES = {'best_sparse': best_sparse, 'uncharged': uncharged}
 LIMITS = {'a_run_of_4': a_run_of_4}
+LIMITS.update((call, half_more(call)) for call in (
+    'iommufd_map', 'iommufd_unmap', 'iommufd_map_frag', 'iommufd_unmap_frag'))
 REASONS = {'why_one_map': why_one('one_map'),
            'why_one_unmap': why_one('one_unmap'),
            'why_put': why_put, 'why_unpin_2m': why_unpin('unregister_2m'),
            'why_unpin_thp': why_unpin('unregister_thp'),
            'why_two_levels': why_two_levels, 'why_srcu': why_srcu,
-           'why_one_register': why_one_register}
+           'why_one_register': why_one_register,
+           'why_iommufd_unmap': why_iommufd_unmap,
+           'why_iommufd_map_frag': why_iommufd_map_frag}
 
 
 def read_lines():

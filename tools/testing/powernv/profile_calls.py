@@ -24,7 +24,8 @@ from common import our_files    # noqa: E402
 
 READY, DONE = 'profile: ready', 'profile: done'
 # Functions that each call passes through.
-LANDMARKS = {'spapr_bench': ('tce_iommu_ioctl',),
+LANDMARKS = {'spapr_bench': ('tce_iommu_ioctl', 'iommufd_ioas_map',
+                             'iommufd_ioas_unmap'),
              'kvm_bench': ('kvmppc_rm_h_put_tce', 'kvmppc_h_put_tce',
                            'kvmppc_h_tce_early',
                            'kvmppc_rm_h_put_tce_indirect',
@@ -36,8 +37,14 @@ CALLS = {'spapr_bench': {'map one entry': 'one_map',
                          'unmap one entry': 'one_unmap',
                          'register 64 MiB of huge pages': 'register',
                          'unregister 64 MiB of huge pages': 'unregister',
-                      'register one page': 'register_one',
-                      'unregister one page': 'unregister_one'},
+                         'register one page': 'register_one',
+                         'unregister one page': 'unregister_one',
+                         'iommufd, map 256 pages of huge ones':
+                             'iommufd_map',
+                         'iommufd, unmap them': 'iommufd_unmap',
+                         'iommufd, map 256 pages, fragmented':
+                             'iommufd_map_frag',
+                         'iommufd, unmap these': 'iommufd_unmap_frag'},
          'kvm_bench': {'H_PUT_TCE': 'h_put_tce',
                        'H_PUT_TCE_INDIRECT of 512, runs of 3': 'h_put_list',
                        'H_PROD': 'h_prod'}}
@@ -120,7 +127,8 @@ def record(args, program, folder):
         [os.path.join(machine.HERE, 'boot.py'), args.machine, '--smp', '1',
          '--kernel', args.kernel, '--tests-dir', args.tests_dir,
          '--run', program, '--args', 'profile', '--log', console,
-         '--timeout', str(args.timeout), '--extra-append', 'kunit.enable=0',
+         '--timeout', str(args.timeout), '--quiet', str(args.timeout),
+         '--extra-append', 'kunit.enable=0',
          '--extra-qemu',
          # A clock of instructions, lest logging brings ticks; that waits, though.
          f'-icount shift=0 -D {trace} '

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The cost of VFIO_SPAPR_TCE_v2_IOMMU: instructions, memory, and throughput of
- * several threads. Not a test. See bench_util.h for what it prints.
+ * several threads; and that of iommufd. Not a test. See bench_util.h for what it
+ * prints.
  *
  * Arguments name the parts to run; without any, all do but the threads, the
  * profile and the lines. Each part is a process of its own, so none finds what
@@ -22,6 +23,7 @@
 
 #include "bench_memory.h"
 #include "bench_util.h"
+#include "iommufd_util.h"
 #include "spapr_util.h"
 
 #define ENTRIES		4096UL		/* of one call */
@@ -183,6 +185,100 @@ static void part_map(void)
 	runs_print(&frag, "insn/entry", ENTRIES, "map_4k_frag");
 	runs_print(&unmap, "insn/entry", ENTRIES, "unmap_4k");
 	box_close(&box);
+}
+
+/* ---- the same by iommufd ---- */
+
+/* A device of its own, as the other one's group is in a container. */
+struct ioas {
+	struct edu edu;
+	int f;
+	uint32_t id;
+};
+
+/* False if the kernel has no /dev/iommu. */
+static bool ioas_open(struct ioas *ioas)
+{
+	struct edu edu[2];
+
+	ioas->f = iommufd_open();
+	if (ioas->f < 0)
+		return false;
+	if (edu_find(edu, 2) != 2)
+		bench_fail("two edu devices bound to vfio-pci", -ENODEV);
+	ioas->edu = edu[1];
+	must("alloc", ioas_alloc(ioas->f, &ioas->id));
+	must("attach", edu_open_attached(&ioas->edu, ioas->f, ioas->id));
+	return true;
+}
+
+static void ioas_close(struct ioas *ioas)
+{
+	edu_close(&ioas->edu);
+	close(ioas->f);
+}
+
+static double timed_ioas_map(const struct ioas *ioas, uint64_t iova,
+			     const void *ua, uint64_t bytes)
+{
+	int ret;
+	double insns = MEASURE(ret = ioas_map(ioas->f, ioas->id, iova, ua,
+					      bytes));
+
+	must("map", ret);
+	return insns;
+}
+
+static double timed_ioas_unmap(const struct ioas *ioas, uint64_t iova,
+			       uint64_t bytes)
+{
+	int ret;
+	double insns = MEASURE(ret = ioas_unmap(ioas->f, ioas->id, iova,
+						bytes));
+
+	must("unmap", ret);
+	return insns;
+}
+
+/* One call for @n pages */
+static void measure_ioas(const struct ioas *ioas, const char *what,
+			 uint64_t iova, const char *ua, unsigned long n)
+{
+	struct runs map = { 0 }, unmap = { 0 };
+	int rep;
+
+	for (rep = 0; rep < REPEAT; rep++) {
+		runs_add(&map, timed_ioas_map(ioas, iova, ua, n * page_size));
+		runs_add(&unmap, timed_ioas_unmap(ioas, iova, n * page_size));
+	}
+	runs_print(&map, "insn/page", n, "iommufd_map_%s", what);
+	runs_print(&unmap, "insn/page", n, "iommufd_unmap_%s", what);
+}
+
+static void part_iommufd(void)
+{
+	unsigned long n = ENTRIES * SZ_64K / page_size;
+	struct ioas ioas;
+	struct arena a;
+	struct box box;
+	char *huge;
+
+	if (!ioas_open(&ioas))
+		return;
+	box_open(&box);
+	arena_new(&a, box.c);
+	huge = buf_alloc_huge(a.bytes, SHIFT_2M);
+	measure_ioas(&ioas, "one", WINDOW1_START, a.contig, 1);
+	measure_ioas(&ioas, "contig", WINDOW1_START, a.contig, n);
+	measure_ioas(&ioas, "frag", WINDOW1_START, a.frag, n);
+	/* 16 entries of 4 KiB for each page of 64 KiB */
+	measure_ioas(&ioas, "contig_window0", SZ_1T, a.contig, n);
+	if (huge) {
+		touch(huge, a.bytes);
+		measure_ioas(&ioas, "huge", WINDOW1_START, huge, n);
+	}
+	box_close(&box);
+	ioas_close(&ioas);
 }
 
 /* ---- one entry, against the number of regions ---- */
@@ -374,34 +470,62 @@ static void profile_register(int c, char *ua, size_t bytes)
 
 #define PROFILE_BYTES	(64UL << 20)
 
-static void profile_all(int c, uint64_t start, char *ua, char *huge)
+/* In a call; bench.toml divides by it. */
+#define PROFILE_PAGES	256UL
+
+static void profile_ioas(const struct ioas *ioas, const char *ua)
 {
-	profile_map(c, start, ua);
-	profile_unmap(c, start);
-	profile_register(c, huge, PROFILE_BYTES);
-	profile_register(c, ua + page_size, page_size);
+	uint64_t bytes = PROFILE_PAGES * page_size;
+	int i;
+
+	for (i = 0; i < PROFILE_CALLS; i++)
+		timed_ioas_map(ioas, WINDOW1_START + i * SZ_1G, ua, bytes);
+	for (i = 0; i < PROFILE_CALLS; i++)
+		timed_ioas_unmap(ioas, WINDOW1_START + i * SZ_1G, bytes);
+}
+
+struct profiled {
+	int c;
+	uint64_t start;
+	struct ioas ioas;
+	char *ua, *huge, *scattered;
+};
+
+static void profile_all(struct profiled *p)
+{
+	profile_map(p->c, p->start, p->ua);
+	profile_unmap(p->c, p->start);
+	profile_register(p->c, p->huge, PROFILE_BYTES);
+	profile_register(p->c, p->ua + page_size, page_size);
+	profile_ioas(&p->ioas, p->huge);
+	profile_ioas(&p->ioas, p->scattered);
 }
 
 static void part_profile(void)
 {
-	char *ua, *huge;
-	uint64_t start;
+	struct profiled p;
 	struct box box;
 
 	box_open(&box);
-	ua = buf_alloc((1 + PROFILE_CALLS) * page_size, page_size);
-	touch(ua, (1 + PROFILE_CALLS) * page_size);
-	must("register", spapr_register(box.c, ua, page_size));
-	must("create", spapr_create(box.c, SHIFT_64K, 16 * SZ_1G, 2, &start));
-	huge = buf_alloc_huge(PROFILE_CALLS * PROFILE_BYTES, SHIFT_2M);
-	if (!huge)
+	p.c = box.c;
+	if (!ioas_open(&p.ioas))
+		bench_fail("/dev/iommu", -ENOENT);
+	p.ua = buf_alloc((1 + PROFILE_CALLS) * page_size, page_size);
+	touch(p.ua, (1 + PROFILE_CALLS) * page_size);
+	must("register", spapr_register(p.c, p.ua, page_size));
+	must("create", spapr_create(p.c, SHIFT_64K, 16 * SZ_1G, 2, &p.start));
+	p.huge = buf_alloc_huge(PROFILE_CALLS * PROFILE_BYTES, SHIFT_2M);
+	if (!p.huge)
 		bench_fail("huge pages", -ENOMEM);
-	touch(huge, PROFILE_CALLS * PROFILE_BYTES);
-	profile_all(box.c, start, ua, huge);
+	touch(p.huge, PROFILE_CALLS * PROFILE_BYTES);
+	p.scattered = buf_alloc(PROFILE_PAGES * page_size, page_size);
+	scatter(p.scattered, PROFILE_PAGES * page_size);
+	profile_all(&p);
 	printf("profile: ready\n");
 	sleep(2);
-	profile_all(box.c, start, ua, huge);
+	profile_all(&p);
 	printf("profile: done\n");
+	ioas_close(&p.ioas);
 	box_close(&box);
 }
 
@@ -984,6 +1108,7 @@ static const struct part {
 	void (*fn)(void);
 } parts[] = {
 	{ "map", part_map },
+	{ "iommufd", part_iommufd },
 	{ "regions", part_regions },
 	{ "large", part_large },
 	{ "empty", part_empty },
