@@ -7,8 +7,8 @@
 .NOTPARALLEL:
 # All are phony: compose.py and kbuild know what is up to date.
 .PHONY: help setup tree patches headers tests kernel kernels kernel-base run \
-	kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan kernel-preempt \
-	kernel-gdb check check-long check-base check-fixes check-tools \
+	kernel-64k kernel-4k kernel-64k-be kernel-debug kernel-kasan kernel-kcsan \
+	kernel-preempt tests-be be-setup kernel-gdb check check-long check-base check-fixes check-tools \
 	check-patches judges \
 	kernel-base-4k kernel-fixes kernel-guest am bisect base-7.2 base-7.3 \
 	gates fuzz fuzz-selftest fuzz-corpus fuzz-abi stress latency \
@@ -25,6 +25,8 @@ BUILD := $(CURDIR)/build$(if $(BASE),/$(BASE_VERSION))
 CROSS_COMPILE ?= powerpc64le-linux-gnu-
 JOBS ?= $(shell nproc)
 export CROSS_COMPILE
+BE_CROSS_COMPILE ?= powerpc64-linux-gnu-
+export BE_CROSS_COMPILE
 export POWERNV_BUILD := $(BUILD)
 
 # Variables that the caller can set; see help.
@@ -53,6 +55,7 @@ V ?=
 
 FRAGMENT_64k :=
 FRAGMENT_4k := --fragment 4k-pages.config
+FRAGMENT_64k-be := --fragment big-endian.config --cross $(BE_CROSS_COMPILE)
 FRAGMENT_debug := --fragment debug.config
 FRAGMENT_kasan := $(FRAGMENT_debug) --fragment kasan.config
 FRAGMENT_kcsan := --fragment kcsan.config
@@ -72,6 +75,7 @@ WHOLE := $(if $(MACHINE)$(TEST)$(FILTER)$(ONLY)$(BASE),,yes)
 KERNELS := $(or $(ONLY),$(if $(MACHINE),64k,64k 4k))
 OUT_64k := $(BUILD)/k64
 OUT_4k := $(BUILD)/k4
+OUT_64k-be := $(BUILD)/k64-be
 OUT_debug := $(BUILD)/k64-debug
 OUT_kasan := $(BUILD)/k64-kasan
 OUT_kcsan := $(BUILD)/k64-kcsan
@@ -149,7 +153,7 @@ variables
   MACHINE=NAME          powernv9, powernv9-hash, powernv8, pseries, pseries8; and,
                         in check-long, powernv10, pseries9, pseries10
   TEST=NAME,...         test programs        FILTER=GLOB,...  test cases
-  PAGES=64k|4k          the page size of the kernel
+  PAGES=64k|4k|64k-be   the page size of the kernel; -be: a big-endian one
   DEBUG=1               kernels that check themselves: debug (lockdep and more),
                         kasan, kcsan, and preempt, which is preemptible; with
                         MACHINE, debug; DEBUG=NAME, that one
@@ -216,21 +220,27 @@ headers: tree
 
 # Built anew each time, so that no old program is run; that takes seconds. The
 # list tells tests from other programs.
-TEST_MAKE = $(MAKE) -s -C $(BUILD)/linux/$(SELFTEST) OUTPUT=$(BUILD)/tests \
-	ARCH=powerpc KHDR_INCLUDES='-isystem $(BUILD)/headers/usr/include'
-tests: headers
-	@rm -rf $(BUILD)/tests
-	@mkdir -p $(BUILD)/tests
+TEST_MAKE = $(MAKE) -s -C $(BUILD)/linux/$(SELFTEST) OUTPUT=$(BUILD)/$@ \
+	ARCH=powerpc KHDR_INCLUDES='-isystem $(BUILD)/headers/usr/include' \
+	CROSS_COMPILE=$(if $(filter %-be,$@),$(BE_CROSS_COMPILE),$(CROSS_COMPILE))
+tests tests-be: headers
+	@rm -rf $(BUILD)/$@
+	@mkdir -p $(BUILD)/$@
 	@$(TEST_MAKE) -j$(JOBS) all
 	@$(TEST_MAKE) --no-print-directory COLLECTION=t emit_tests | \
-		sed -n 's/^t://p' >$(BUILD)/tests/.list
+		sed -n 's/^t://p' >$(BUILD)/$@/.list
 
 kernels: $(addprefix kernel-,$(KERNELS))
 
 kernel: $(addprefix kernel-,$(or $(ONLY),64k))
 
-kernel-64k kernel-4k kernel-debug kernel-kasan kernel-kcsan kernel-preempt \
-kernel-gdb: kernel-%: tree
+# The compiler of big-endian kernel and tests.
+kernel-64k-be tests-be: be-setup
+be-setup: setup
+	@$(POWERNV)/setup --big-endian
+
+kernel-64k kernel-4k kernel-64k-be kernel-debug kernel-kasan kernel-kcsan \
+kernel-preempt kernel-gdb: kernel-%: tree
 	@$(POWERNV)/kernel.py --tree $(BUILD)/linux --out $(OUT_$*) --jobs $(JOBS) \
 		--label 'kernel $*' $(FRAGMENT_$*) $(TARGETS_$*)
 
@@ -348,7 +358,8 @@ check-tools: tree
 	@$(POWERNV)/selftest.py
 
 # With nothing chosen it is what CI runs.
-check: check-tools kernels tests $(if $(WHOLE),gates)
+check: check-tools kernels tests $(if $(filter %-be,$(KERNELS)),tests-be) \
+		$(if $(WHOLE),gates)
 	@$(POWERNV)/check.py $(CHECK_ARGS) \
 		$(if $(WHOLE),--results $(BUILD)/gates.txt)
 
@@ -357,8 +368,8 @@ judges: kernels
 	@$(POWERNV)/check.py --judges $(CHECK_ARGS)
 
 # All that takes too long for CI.
-check-long: check-tools provers kernel-64k kernel-4k kernel-guest \
-		$(addprefix kernel-,$(DEBUG_KERNELS)) tests
+check-long: check-tools provers kernel-64k kernel-4k kernel-64k-be kernel-guest \
+		$(addprefix kernel-,$(DEBUG_KERNELS)) tests tests-be
 	@rm -f $(BUILD)/gates.txt
 	@$(GATES) short long || [ -s $(BUILD)/gates.txt ]
 	@$(POWERNV)/check.py --long --results $(BUILD)/gates.txt
@@ -397,21 +408,23 @@ lines: kernel-64k tests
 # SEED, STEPS and SECONDS say how long; a short run of each is part of check. With
 # a kernel that checks itself the timeouts are those that check has for it.
 CHOSEN := $(or $(firstword $(ONLY)),64k)
+TESTS_CHOSEN := $(if $(filter %-be,$(CHOSEN)),tests-be,tests)
 BOOT_CHOSEN = $(POWERNV)/boot.py $(or $(MACHINE),powernv9) --timeout 86400 \
-	--kernel $(OUT_$(CHOSEN))/vmlinux \
+	--kernel $(OUT_$(CHOSEN))/vmlinux --tests-dir $(BUILD)/$(TESTS_CHOSEN) \
 	$(if $(DEBUG),--quiet 1800 --test-timeout 2160)
-fuzz-abi: kernel-$(CHOSEN) tests
+fuzz-abi: kernel-$(CHOSEN) $(TESTS_CHOSEN)
 	@$(BOOT_CHOSEN) --icount --tests spapr_fuzz \
 		--args 'SEED=$(SEED) STEPS=$(STEPS)'
 
-stress: kernel-$(CHOSEN) tests
+stress: kernel-$(CHOSEN) $(TESTS_CHOSEN)
 	@$(BOOT_CHOSEN) --smp 4 --tests spapr_stress_race \
 		--extra-append 'loglevel=6$(if $(DEBUG), watchdog_thresh=60)' \
 		--args 'SEED=$(SEED) SECONDS=$(SECONDS)'
 
-latency: kernel-$(CHOSEN) tests
+latency: kernel-$(CHOSEN) $(TESTS_CHOSEN)
 	@for m in $(or $(MACHINE),powernv9 powernv8); do echo $$m; \
 		$(POWERNV)/boot.py $$m --kernel $(OUT_$(CHOSEN))/vmlinux \
+			--tests-dir $(BUILD)/$(TESTS_CHOSEN) \
 			--extra-append 'hugepagesz=1G hugepages=1' \
 			--icount --run spapr_latency || exit 1; done
 

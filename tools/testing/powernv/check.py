@@ -30,15 +30,19 @@ BOOTS = [('powernv9', '64k'), ('powernv8', '64k'), ('powernv9-hash', '64k'),
          ('powernv9', '4k'), ('powernv8', '4k'), ('pseries', '64k'),
          ('pseries-no-ddw', '64k'), ('pseries8', '64k')]
 # CI's hour has no room for these.
-LONG_BOOTS = [('powernv10', '64k'), ('pseries9', '64k'), ('pseries10', '64k')]
+LONG_BOOTS = [('powernv10', '64k'), ('pseries9', '64k'), ('pseries10', '64k'),
+              ('powernv9', '64k-be'), ('powernv8', '64k-be')]
 DEBUG_BOOTS = [('powernv9', 'debug'), ('powernv8', 'debug'),
                ('powernv9-hash', 'debug'), ('powernv9', 'kasan'),
                ('powernv9', 'kcsan'), ('powernv9-hash', 'preempt'),
                ('powernv9', 'preempt')]
 BASE_BOOTS = [('powernv9', '64k'), ('powernv8', '64k')]
-KERNELS = {'64k': 'k64', '4k': 'k4', 'debug': 'k64-debug',
+KERNELS = {'64k': 'k64', '4k': 'k4', '64k-be': 'k64-be', 'debug': 'k64-debug',
            'kasan': 'k64-kasan', 'kcsan': 'k64-kcsan',
            'preempt': 'k64-preempt'}
+
+# Big-endian kernels run programs of their own.
+BE_KERNELS = ('64k-be',)
 
 # Kernels that check themselves take several times as long for everything.
 SLOW_KERNELS = {'debug': 4, 'kasan': 12, 'kcsan': 4}
@@ -321,6 +325,8 @@ def make_spec(args, name, kernel):
         kernel=os.path.join(machine.BUILD, folder, 'vmlinux'),
         tests=split(args.tests), filters=split(args.filter),
         timeout=args.timeout * slow, verbose=args.verbose)
+    if kernel in BE_KERNELS:
+        spec.tests_dir = os.path.join(machine.BUILD, 'tests-be')
     spec.quiet *= slow
     spec.test_timeout *= slow
     spec.log = os.path.join(machine.BUILD, 'log',
@@ -534,7 +540,8 @@ def main():
         read_fixed(FIXED, args)
     try:
         # Once, before two machines want it at the same time.
-        machine.build_init()
+        for big_endian in {k in BE_KERNELS for _, k in wanted(args)}:
+            machine.build_init(big_endian)
         specs = clients(args) + judges(args)
         if not args.judges:
             specs += [s for b in wanted(args) for s in make_specs(args, *b)]

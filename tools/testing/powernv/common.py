@@ -10,6 +10,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 BUILD = os.environ.get('POWERNV_BUILD') or os.path.join(TOP, 'build')
 CROSS = os.environ.get('CROSS_COMPILE', 'powerpc64le-linux-gnu-')
+BE_CROSS = os.environ.get('BE_CROSS_COMPILE', 'powerpc64-linux-gnu-')
 # Objects that a folder's Makefile names in a configuration, as Kbuild has them.
 NAMED = '''all:;
 include include/config/auto.conf

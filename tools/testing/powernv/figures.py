@@ -33,6 +33,7 @@ COSTS = re.compile(r'(?m)^ +POWER9 +POWER8\n(?:.+\n)+')
 # A line of README's table of machines: machine, page size in KiB, cases.
 CASES = re.compile(r'(?m)^(    (\w[\w-]*) .*?\b(\d+) KiB .*? )( *\d+|-)$')
 KERNELS = {'64': '64k', '4': '4k'}
+BIG_ENDIAN = 'big-endian'
 
 
 def short(n):
@@ -134,6 +135,7 @@ def cases():
 
     def line(m):
         label = f'{m[2]}-{KERNELS.get(m[3], m[3])}'
+        label += '-be' * (BIG_ENDIAN in m[1])
         boots = [r for n, r in results.items()
                  if n in (label, label + '-smp')]
         if not boots or any(r['failed'] for r in boots):

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 
 import ktap
-from common import BUILD, CROSS, HERE, TOP, main_error
+from common import BE_CROSS, BUILD, CROSS, HERE, TOP, main_error
 
 QEMU = os.environ.get('QEMU', 'qemu-system-ppc64')
 EDU = 'edu,dma_mask=0xffffffffffffffff'
@@ -107,13 +107,19 @@ def cpio_entry(name, mode, data=b''):
     return out + data + b'\0' * (-len(data) % 4)
 
 
-def build_init():
+def is_big_endian(kernel):
+    """Asks the sixth byte of the ELF header."""
+    with open(kernel, 'rb') as f:
+        return f.read(6)[5:] == b'\2'
+
+
+def build_init(big_endian=False):
     source = os.path.join(HERE, 'init.c')
-    target = os.path.join(BUILD, 'init')
+    target = os.path.join(BUILD, 'init-be' if big_endian else 'init')
     if os.path.exists(target) and \
             os.path.getmtime(target) >= os.path.getmtime(source):
         return target
-    compiler = CROSS + 'gcc'
+    compiler = (BE_CROSS if big_endian else CROSS) + 'gcc'
     if not shutil.which(compiler):
         raise Missing(f'{compiler}: run tools/testing/powernv/setup')
     os.makedirs(BUILD, exist_ok=True)
@@ -183,7 +189,7 @@ def make_initramfs(spec, path):
     with gzip.open(path, 'wb', compresslevel=1) as out:
         for d in ('dev', 'proc', 'sys', 'tmp', 'tests'):
             out.write(cpio_entry(d, 0o40755))
-        with open(build_init(), 'rb') as f:
+        with open(build_init(is_big_endian(spec.kernel)), 'rb') as f:
             out.write(cpio_entry('init', 0o100755, f.read()))
         out.write(cpio_entry('plan', 0o100644,
                              plan_text(spec, names).encode()))

@@ -350,6 +350,18 @@ class Expected(unittest.TestCase):
         self.assertNotIn('/dev/kvm', plan)
         self.assertNotIn('/check', plan)
 
+    def test_big_endian(self):
+        little, big = (self.spec('powernv8', k).tests_dir
+                       for k in ('64k', '64k-be'))
+        self.assertEqual(big, little + '-be')
+
+    def test_byte_order_of_a_kernel(self):
+        for byte, big in ((b'\1', False), (b'\2', True), (b'', False)):
+            with tempfile.NamedTemporaryFile() as f:
+                f.write(b'\x7fELF\2' + byte)
+                f.flush()
+                self.assertEqual(machine.is_big_endian(f.name), big)
+
     def test_suites(self):
         self.assertNotIn('tce_check', self.spec('powernv8', '64k').suites)
         self.assertIn('tce_check', self.spec('powernv8', '4k').suites)
@@ -936,7 +948,8 @@ class Figures(unittest.TestCase):
     """What was measured is written where it is shown, and nowhere else."""
     README = ('Costs:\n\n            POWER9        POWER8\n    old 1 2 3 4\n\n'
               'Hosts:\n\n    powernv9  PHB4  64 KiB  radix    12\n'
-              '    powernv9  PHB4   4 KiB  radix     -\n')
+              '    powernv9  PHB4   4 KiB  radix     -\n'
+              '    powernv9  big-endian  64 KiB  radix     -\n')
 
     def setUp(self):
         tmp = tempfile.TemporaryDirectory()
@@ -990,9 +1003,11 @@ class Figures(unittest.TestCase):
 
     def test_cases(self):
         self.boot(powernv9_64k=(400, 0), powernv9_64k_smp=(60, 0),
-                  powernv9_4k=(7, 1), client_qemu=(1, 0))
+                  powernv9_4k=(7, 1), powernv9_64k_be=(8, 0),
+                  client_qemu=(1, 0))
         lost, text, _ = self.run_it()
-        self.assertIn('64 KiB  radix   460\n', text)
+        self.assertIn('PHB4  64 KiB  radix   460\n', text)
+        self.assertIn('big-endian  64 KiB  radix     8\n', text)
         self.assertIn(' 4 KiB  radix     -\n', text)
         self.assertIn('powernv9-4k', lost[1])
 

@@ -22,7 +22,8 @@
 #define VM_PR			2
 #define HTAB_ORDER		18
 #define PROCESS_TABLE_RADIX	(1UL << 63)
-#define GUEST_MSR		(1UL << 63 | 1)	/* 64 bits, little-endian */
+/* 64 bits, and the byte order of this program, which writes what it reads */
+#define GUEST_MSR		(1UL << 63 | (__BYTE_ORDER == __LITTLE_ENDIAN))
 /* No hypercall of KVM's: the guest wants its next list, and how long it is. */
 #define H_DONE			0xff00
 
@@ -77,17 +78,48 @@ static __attribute__((noreturn)) void die(const char *what)
  */
 #define FAKE_SC_1		0x7c000268
 
+/*
+ * The guest enables no interrupt and causes none. If it gets one nevertheless, it
+ * makes a hypercall that says which, and where it was.
+ */
+#define FIRST_VECTOR		0x100
+#define LAST_VECTOR		0xfe0
+#define VECTOR_SIZE		0x20
+#define H_INTERRUPT		0xe000
+
+static const uint32_t vector_code[] = {
+	0x38600000,			/* li	3, 0 */
+	0x60630000 | H_INTERRUPT,	/* ori	3, 3, H_INTERRUPT */
+	0x7c9a02a6,			/* mfsrr0 4 */
+	0x7cbb02a6,			/* mfsrr1 5 */
+	SC_1,
+};
+
+_Static_assert(sizeof(vector_code) <= VECTOR_SIZE, "code of an interrupt");
+_Static_assert((H_INTERRUPT & LAST_VECTOR) == 0, "the vector is added");
+
+static uint32_t instruction(uint32_t word, bool fake)
+{
+	return fake && word == SC_1 ? FAKE_SC_1 : word;
+}
+
 static void copy_code(char *to, enum mmu mmu)
 {
-	size_t size = guest_code_end - guest_code;
-	uint32_t *code = (uint32_t *)to, i;
+	bool fake = mmu == PR && access("/sys/firmware/opal", F_OK);
+	const uint32_t *from = (const uint32_t *)guest_code;
+	uint32_t *code = (uint32_t *)to, vector, i;
 
-	memcpy(to, guest_code, size);
-	if (mmu != PR || !access("/sys/firmware/opal", F_OK))
-		return;
-	for (i = 0; i < size / sizeof(*code); i++) {
-		if (code[i] == SC_1)
-			code[i] = FAKE_SC_1;
+	for (i = 0; from + i < (const uint32_t *)guest_code_end; i++)
+		code[i] = instruction(from[i], fake);
+	for (vector = FIRST_VECTOR; vector <= LAST_VECTOR;
+	     vector += VECTOR_SIZE) {
+		code = (uint32_t *)(to + vector);
+		for (i = 0; i < sizeof(vector_code) / sizeof(*code); i++)
+			code[i] = instruction(vector_code[i], fake);
+		code[1] |= vector;
+		/* Interrupts are big-endian until a guest asks for another. */
+		for (i = 0; i < sizeof(vector_code) / sizeof(*code); i++)
+			code[i] = htobe32(code[i]);
 	}
 }
 
@@ -330,8 +362,10 @@ void vcpu_run(struct vcpu *cpu, unsigned int n)
 			break;
 		if (!is_tce_hcall(run->papr_hcall.nr)) {
 			errno = 0;
-			fprintf(stderr, "# hypercall %#lx\n",
-				(long)run->papr_hcall.nr);
+			fprintf(stderr, "# hypercall %#lx: %#lx, %#lx\n",
+				(long)run->papr_hcall.nr,
+				(long)run->papr_hcall.args[0],
+				(long)run->papr_hcall.args[1]);
 			die("the guest has not made this hypercall");
 		}
 		run->papr_hcall.ret = H_TOO_HARD;
