@@ -5,10 +5,11 @@
  * A PE ("partitionable endpoint") is what the hardware isolates after an error,
  * and what is reset after it: here, the devices of an IOMMU group.
  *
- * A struct eeh_pe lives only as long as it has devices. So an operation on one
- * holds PCI's lock against removals. A removal that is under way holds this
- * lock, and may wait until a process closes a device. So a process that waits
- * for the lock can be killed.
+ * A struct eeh_pe lives only as long as it has devices, and an operation walks
+ * these. Who removes one takes the PE's user_lock for that, so an operation holds
+ * this lock. It also holds PCI's lock against removals, as EEH of the host does.
+ * A removal that is under way holds that, and may wait until a process closes a
+ * device. So a process that waits for it can be killed.
  *
  * A reset may need the lock of a device, which unbinding the device holds in
  * the same way. So the lock is only tried, and nothing is held until the next
@@ -18,6 +19,10 @@
  * Opening or closing a device of the PE waits for an operation that is under
  * way. It may be that of a former user, and must be over before the next user
  * begins. The operation waits for neither: it tries again later.
+ *
+ * Whatever changes something needs an open device. While none is open, the next
+ * user may be a driver of the host, who waits for nothing; nobody would end what
+ * was begun; and a reset would wait for the drivers, see pnv_eeh_reset().
  */
 
 #include <linux/err.h>
@@ -25,6 +30,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/rcupdate.h>
 #include <linux/uaccess.h>
 #include <linux/vfio.h>
 
@@ -66,17 +72,10 @@ int vfio_spapr_eeh_get_op(struct vfio_eeh_pe_op *op, const void __user *arg)
 }
 EXPORT_SYMBOL_GPL(vfio_spapr_eeh_get_op);
 
-/*
- * From a reset until its end nobody can configure the devices. EEH ends a reset
- * when the last device is closed; without an open one, nobody would.
- */
-static long pe_reset(struct eeh_pe *pe, int option)
-{
-	return eeh_pe_passed(pe) ? eeh_pe_reset(pe, option, true) : -ENODEV;
-}
-
 /**
- * vfio_spapr_eeh_lock - keep devices, and so PEs, from being removed
+ * vfio_spapr_eeh_lock - keep most devices from being removed
+ *
+ * VFs may go all the same, when the driver of their PF does.
  *
  * The caller asks whose a group is only after this: it may have changed while
  * this waited for a removal.
@@ -102,26 +101,56 @@ void vfio_spapr_eeh_unlock(void)
 }
 EXPORT_SYMBOL_GPL(vfio_spapr_eeh_unlock);
 
+/*
+ * The core keeps the device here, as it has the group's mutex. The PE may be on
+ * its way out, and then it has no device; its memory goes by RCU.
+ */
+static int try_pe_of(struct device *dev, void *arg)
+{
+	struct eeh_pe **found = arg, *pe;
+	struct eeh_dev *edev;
+
+	if (!dev_is_pci(dev))
+		return 0;
+
+	guard(rcu)();
+	edev = pci_dev_to_eeh_dev(to_pci_dev(dev));
+	pe = edev ? READ_ONCE(edev->pe) : NULL;
+	if (!pe)
+		return 0;
+	if (!mutex_trylock(&pe->user_lock))
+		return -EAGAIN;
+	if (READ_ONCE(edev->pe) == pe) {
+		*found = pe;
+		return 1;
+	}
+	mutex_unlock(&pe->user_lock);
+
+	return 0;
+}
+
 /**
- * vfio_spapr_eeh_begin - keep the devices of a PE from being opened and closed
+ * vfio_spapr_eeh_begin - keep the devices of a PE as they are
  * @group: the group of the PE; the caller has a reference
+ *
+ * None is opened, closed or removed until vfio_spapr_eeh_end().
  *
  * Context: May sleep, between vfio_spapr_eeh_lock() and
  *	    vfio_spapr_eeh_unlock().
  * Return: the PE, for vfio_spapr_eeh_end(); or as an ERR_PTR(), -ENODEV if the
  *	   group has none, or not any more, or -EAGAIN if a device of the PE is
- *	   being opened or closed: try again later.
+ *	   being opened, closed or removed: try again later.
  */
 struct eeh_pe *vfio_spapr_eeh_begin(struct iommu_group *group)
 {
-	struct eeh_pe *pe = eeh_iommu_group_to_pe(group);
+	struct eeh_pe *pe;
+	int ret;
 
-	if (!pe)
-		return ERR_PTR(-ENODEV);
-	if (!mutex_trylock(&pe->user_lock))
-		return ERR_PTR(-EAGAIN);
+	ret = iommu_group_for_each_dev(group, &pe, try_pe_of);
+	if (ret < 0)
+		return ERR_PTR(ret);
 
-	return pe;
+	return ret ? pe : ERR_PTR(-ENODEV);
 }
 EXPORT_SYMBOL_GPL(vfio_spapr_eeh_begin);
 
@@ -133,9 +162,17 @@ EXPORT_SYMBOL_GPL(vfio_spapr_eeh_begin);
  */
 void vfio_spapr_eeh_end(struct eeh_pe *pe)
 {
+	/* Who gets the lock next may free the PE. */
+	guard(rcu)();
 	mutex_unlock(&pe->user_lock);
 }
 EXPORT_SYMBOL_GPL(vfio_spapr_eeh_end);
+
+static bool needs_open_device(u32 op)
+{
+	return op != VFIO_EEH_PE_DISABLE && op != VFIO_EEH_PE_GET_STATE &&
+	       op <= VFIO_EEH_PE_INJECT_ERR;
+}
 
 /**
  * vfio_spapr_eeh_try - do one operation on a PE
@@ -145,13 +182,17 @@ EXPORT_SYMBOL_GPL(vfio_spapr_eeh_end);
  * Context: May sleep.
  * Return: 0; for VFIO_EEH_PE_GET_STATE, one of VFIO_EEH_PE_STATE_*;
  *	   -EAGAIN  a device is locked: try again later
- *	   -ENODEV  a reset is asked for and none of the PE's devices is open
+ *	   -ENODEV  it would change something, and none of the PE's devices is
+ *		    open
  *	   -EINVAL  no such operation
  *
  *	   or what EEH says
  */
 long vfio_spapr_eeh_try(struct eeh_pe *pe, const struct vfio_eeh_pe_op *op)
 {
+	if (needs_open_device(op->op) && !eeh_pe_passed(pe))
+		return -ENODEV;
+
 	switch (op->op) {
 	case VFIO_EEH_PE_DISABLE:
 		return eeh_pe_set_option(pe, EEH_OPT_DISABLE);
@@ -166,9 +207,9 @@ long vfio_spapr_eeh_try(struct eeh_pe *pe, const struct vfio_eeh_pe_op *op)
 	case VFIO_EEH_PE_RESET_DEACTIVATE:
 		return eeh_pe_reset(pe, EEH_RESET_DEACTIVATE, true);
 	case VFIO_EEH_PE_RESET_HOT:
-		return pe_reset(pe, EEH_RESET_HOT);
+		return eeh_pe_reset(pe, EEH_RESET_HOT, true);
 	case VFIO_EEH_PE_RESET_FUNDAMENTAL:
-		return pe_reset(pe, EEH_RESET_FUNDAMENTAL);
+		return eeh_pe_reset(pe, EEH_RESET_FUNDAMENTAL, true);
 	case VFIO_EEH_PE_CONFIGURE:
 		return eeh_pe_configure(pe);
 	case VFIO_EEH_PE_INJECT_ERR:

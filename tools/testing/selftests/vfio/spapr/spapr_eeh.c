@@ -5,6 +5,7 @@
  * waits for somebody who waits for him: whoever is killed or taken away, it
  * ends.
  */
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -226,6 +227,121 @@ TEST_F(eeh, injected)
 	ASSERT_EQ(0, spapr_eeh(self->c, OP(RESET_HOT)));
 	deassert_reset(_metadata, self->c);
 	expect_dma(_metadata, self);
+}
+
+/* What a guest does first; the device is what it was. */
+TEST_F(eeh, enable)
+{
+	ASSERT_EQ(0, spapr_eeh(self->c, OP(ENABLE)));
+	EXPECT_TRUE(edu_is_master(&self->edu));
+	EXPECT_EQ(OP(STATE_NORMAL), spapr_eeh(self->c, OP(GET_STATE)));
+	expect_dma(_metadata, self);
+}
+
+/* A device that is not open may be another one's next. It can be looked at. */
+TEST_F(eeh, closed)
+{
+	const uint32_t changes[] = {
+		OP(ENABLE), OP(UNFREEZE_IO), OP(UNFREEZE_DMA),
+		OP(RESET_HOT), OP(RESET_FUNDAMENTAL), OP(RESET_DEACTIVATE),
+		OP(CONFIGURE), OP(INJECT_ERR),
+	};
+	struct vfio_eeh_pe_op op = { .argsz = sizeof(op) };
+	unsigned int i;
+
+	edu_close(&self->edu);
+	for (i = 0; i < ARRAY_SIZE(changes); i++) {
+		op.op = changes[i];
+		EXPECT_EQ(-ENODEV, spapr_ioctl(self->c, VFIO_EEH_PE_OP, &op)) {
+			TH_LOG("operation %u", changes[i]);
+		}
+	}
+	EXPECT_EQ(0, spapr_eeh(self->c, OP(DISABLE)));
+	EXPECT_EQ(OP(STATE_NORMAL), spapr_eeh(self->c, OP(GET_STATE)));
+	EXPECT_EQ(-EINVAL, spapr_eeh(self->c, OP(INJECT_ERR) + 1));
+
+	ASSERT_EQ(0, edu_open(&self->edu));
+	expect_dma(_metadata, self);
+}
+
+/* ---- two functions of a PE ---- */
+
+/* The other function, bound to vfio-pci. */
+static bool find_other(struct slot *other, const struct edu *edu)
+{
+	struct slot all;
+
+	return !read_slot(&all, edu->group) && slot_others(&all, edu, other) &&
+	       !slot_bring(other);
+}
+
+/* It is nobody's, as before: a group stays with its last device of vfio-pci. */
+static int leave_other(const struct slot *slot)
+{
+	struct edu other = {};
+	char path[PATH_MAX];
+
+	strcpy(other.name, slot->name[0]);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override",
+		 other.name);
+	return write_text(path, "\n") ?: edu_unbind(&other);
+}
+
+/* The one is opened and closed; the other one remains what it was. */
+TEST_F(eeh, other_closed)
+{
+	struct edu other = { .group_fd = -1, .fd = -1 };
+	struct slot slot;
+
+	if (!find_other(&slot, &self->edu))
+		SKIP(return, "the group has one device");
+	strcpy(other.name, slot.name[0]);
+	other.fd = ioctl(self->edu.group_fd, VFIO_GROUP_GET_DEVICE_FD,
+			 other.name);
+	ASSERT_LE(0, other.fd);
+	ASSERT_EQ(0, spapr_eeh(self->c, OP(RESET_HOT)));
+	close(other.fd);
+	deassert_reset(_metadata, self->c);
+	ASSERT_EQ(0, spapr_eeh(self->c, OP(RESET_HOT)));
+	deassert_reset(_metadata, self->c);
+	expect_dma(_metadata, self);
+	EXPECT_EQ(0, leave_other(&slot));
+}
+
+struct remover {
+	struct slot slot;
+	int ret;
+};
+
+static void *remove_slot(void *arg)
+{
+	struct remover *remover = arg;
+
+	remover->ret = slot_remove(&remover->slot);
+	return NULL;
+}
+
+/* The end of a reset, by closing, walks the devices that there are. */
+TEST_F(eeh, other_removed)
+{
+	struct remover remover = {};
+	pthread_t thread;
+	int i;
+
+	if (!find_other(&remover.slot, &self->edu))
+		SKIP(return, "the group has one device");
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, spapr_eeh(self->c, OP(RESET_HOT)));
+		ASSERT_EQ(0, pthread_create(&thread, NULL, remove_slot,
+					    &remover));
+		edu_close(&self->edu);
+		pthread_join(thread, NULL);
+		ASSERT_EQ(0, remover.ret);
+		ASSERT_EQ(0, slot_bring(&remover.slot));
+		ASSERT_EQ(0, edu_open(&self->edu));
+		expect_dma(_metadata, self);
+	}
+	EXPECT_EQ(0, leave_other(&remover.slot));
 }
 
 /* ---- against an administrator ---- */
