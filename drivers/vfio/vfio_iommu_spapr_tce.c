@@ -141,6 +141,8 @@ struct tce_charge {
  * @windows: see above
  * @enabled: v1: between ENABLE and DISABLE; v2: from the first REGISTER on
  * @default_pending: the window at bus address 0 is there, but has no table yet
+ * @default_held: since it has one, someone who did not make it has held it;
+ *	set with @windows held for reading
  * @enabled_pages: v1: what ENABLE charged
  * @tables: the windows
  * @removed: windows that are closed, and that no group has any more, for
@@ -156,6 +158,7 @@ struct tce_container {
 	struct rw_semaphore windows;
 	bool enabled;
 	bool default_pending;
+	bool default_held;
 	unsigned long enabled_pages;
 	struct iommu_table *tables[IOMMU_TABLE_GROUP_MAX_TABLES];
 	struct iommu_table *removed[IOMMU_TABLE_GROUP_MAX_TABLES];
@@ -479,6 +482,7 @@ static int create_default_window(struct tce_container *c, struct tce_charge *ch)
 		return ret;
 
 	c->default_pending = false;
+	c->default_held = false;
 
 	return 0;
 }
@@ -532,12 +536,14 @@ static int change_windows(struct tce_container *c, change_fn change, void *arg)
  * @vaddr: userspace address; 0 to unmap
  * @bytes: size
  * @perm: TCE_PCI_READ, TCE_PCI_WRITE or both; 0 to unmap
+ * @made: v2: the default window, with a reference, if this call has made it
  */
 struct dma_change {
 	u64 iova;
 	u64 vaddr;
 	u64 bytes;
 	unsigned long perm;
+	struct iommu_table *made;
 };
 
 static int change_entries(struct iommu_table *tbl, const struct dma_change *d)
@@ -562,14 +568,14 @@ static bool may_change_entries(const struct tce_container *c)
 
 /*
  * The default window has no table until something is mapped or unmapped. v2
- * does that here as well, and leaves no window if it fails. v1 does not,
- * because pinning may wait for whoever handles the faults of a process.
+ * leaves no window if that fails, see undo_default_window(). v1 does: if its first
+ * MAP fails, the next one finds the window.
  */
 static int make_default_window(struct tce_container *c, void *arg,
 			       struct tce_charge *ch)
 {
-	const struct dma_change *d = arg;
 	bool pending = c->default_pending;
+	struct dma_change *d = arg;
 	struct iommu_table *tbl;
 	int ret;
 
@@ -577,15 +583,29 @@ static int make_default_window(struct tce_container *c, void *arg,
 		return -EPERM;
 
 	ret = create_default_window(c, ch);
-	if (ret || !c->v2)
+	if (ret || !c->v2 || !pending)
 		return ret;
 
 	tbl = find_window(c, d->iova);
-	ret = tbl ? change_entries(tbl, d) : -ENXIO;
-	if (ret)
+	if (!tbl) {
 		forget_default_window(c, pending);
+		return -ENXIO;
+	}
+	d->made = iommu_tce_table_get(tbl);
 
-	return ret;
+	return 0;
+}
+
+/* The call that has made it failed, and nobody else can have mapped anything. */
+static int undo_default_window(struct tce_container *c, void *arg,
+			       struct tce_charge *ch)
+{
+	const struct dma_change *d = arg;
+
+	if (c->tables[0] == d->made && !c->default_held)
+		forget_default_window(c, true);
+
+	return 0;
 }
 
 /*
@@ -607,6 +627,8 @@ static struct iommu_table *hold_window(struct tce_container *c, u64 iova)
 		tbl = NULL;
 	} else {
 		tbl = find_window(c, iova);
+		if (tbl && tbl == c->tables[0] && !READ_ONCE(c->default_held))
+			WRITE_ONCE(c->default_held, true);
 		if (tbl)
 			tbl = iommu_tce_table_get(tbl);
 		if (!tbl)
@@ -627,13 +649,18 @@ static int change_dma(struct tce_container *c, struct dma_change *d)
 		if (tbl)
 			break;
 		ret = change_windows(c, make_default_window, d);
-		if (ret || c->v2)
+		if (ret)
 			goto reap;
+		tbl = d->made;
+		if (tbl)
+			break;
 	}
 	if (IS_ERR(tbl))
 		return PTR_ERR(tbl);
 
 	ret = change_entries(tbl, d);
+	if (ret && d->made)
+		change_windows(c, undo_default_window, d);
 	iommu_tce_table_put(tbl);
 
 reap:
