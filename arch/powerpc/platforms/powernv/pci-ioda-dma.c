@@ -407,6 +407,26 @@ long pnv_ioda2_set_window(struct iommu_table_group *table_group, int num,
 	return 0;
 }
 
+/* If firmware refuses, the window is what it was. */
+static int try_unset_window(struct pnv_ioda_pe *pe, int num)
+{
+	struct iommu_table_group *table_group = &pe->table_group;
+	struct iommu_table *tbl = table_group->tables[num];
+	int ret;
+
+	ret = pnv_ioda2_map_window(pe, num, NULL);
+	if (ret)
+		return ret;
+
+	pe_info(pe, "window %d: gone\n", num);
+	/* KVM looks for tables here, without a lock: see iommu_table_free(). */
+	WRITE_ONCE(table_group->tables[num], NULL);
+	kill_window(pe);
+	unlink_table(table_group, tbl);
+
+	return 0;
+}
+
 /**
  * pnv_ioda2_unset_window - take a window away from a PE
  * @table_group: the PE's
@@ -427,15 +447,12 @@ long pnv_ioda2_unset_window(struct iommu_table_group *table_group, int num)
 	if (!tbl)
 		return 0;
 
-	pe_info(pe, "window %d: gone\n", num);
-	ret = pnv_ioda2_map_window(pe, num, NULL);
-	/* KVM looks for tables here, without a lock: see iommu_table_free(). */
-	WRITE_ONCE(table_group->tables[num], NULL);
-	kill_window(pe);
-	if (ret)
+	ret = try_unset_window(pe, num);
+	if (ret) {
+		WRITE_ONCE(table_group->tables[num], NULL);
+		kill_window(pe);
 		pe->stuck[num] = tbl;
-	else
-		unlink_table(table_group, tbl);
+	}
 
 	return ret;
 }
@@ -526,7 +543,7 @@ static struct iommu_table *create_default_table(struct pnv_ioda_pe *pe)
 	return tbl;
 }
 
-static int setup_default_windows(struct pnv_ioda_pe *pe)
+static int setup_default_table(struct pnv_ioda_pe *pe)
 {
 	struct iommu_table *tbl = create_default_table(pe);
 	long ret = -ENOMEM;
@@ -539,10 +556,13 @@ static int setup_default_windows(struct pnv_ioda_pe *pe)
 	if (ret)
 		pe_err(pe, "window 0: no table for the kernel, %ld\n", ret);
 
+	return ret;
+}
+
+static void setup_bypass(struct pnv_ioda_pe *pe)
+{
 	if (!pnv_iommu_bypass_disabled)
 		set_bypass(pe, true);
-
-	return ret;
 }
 
 /**
@@ -632,39 +652,57 @@ static int close_window(struct pnv_ioda_pe *pe, int num)
 	return ret;
 }
 
+/*
+ * Called for each device of the group. The first call takes the kernel's windows
+ * away, so the others do not fail. If it fails, the kernel has what it had: the
+ * other devices have its table in their archdata, and the core does not ask them.
+ */
 static long pnv_ioda2_take_ownership(struct iommu_table_group *table_group,
 				     struct device *dev)
 {
 	struct pnv_ioda_pe *pe = pnv_to_pe(table_group);
 
-	/*
-	 * Called for each device of the group, before the first one is handed
-	 * out. Windows that an owner has created by now are not of the kernel.
-	 */
+	if (pe->owned)
+		goto out;
+
+	/* A device must not reach what a former owner has mapped, */
+	if (!drop_all_stuck(pe))
+		return -EIO;
+
+	/* nor all of memory, */
 	set_bypass(pe, false);
 	if (pe->tce_bypass_enabled)
 		return -EIO;
 
-	if (pnv_ioda2_kernel_table(table_group))
-		pnv_ioda2_unset_window(table_group, 0);
-	else if (!table_group->tables[0] && !pe->stuck[0] &&
-		 close_window(pe, 0))
+	/* nor what the kernel has mapped. */
+	if (pnv_ioda2_kernel_table(table_group)) {
+		if (try_unset_window(pe, 0))
+			return -EIO;
+	} else if (!table_group->tables[0] && close_window(pe, 0)) {
 		return -EIO;
+	}
+	pe->owned = true;
+out:
 	set_dev_dma(pe, dev);
 
-	/*
-	 * A device must not reach what a former owner or the kernel has mapped.
-	 */
-	return drop_all_stuck(pe) ? 0 : -EIO;
+	return 0;
 }
 
+/*
+ * Called for each device of the group, and after a take_ownership() that has
+ * failed. Windows that are there may be a domain's; this is called again when it
+ * has left.
+ */
 static void pnv_ioda2_release_ownership(struct iommu_table_group *table_group,
 					struct device *dev)
 {
 	struct pnv_ioda_pe *pe = pnv_to_pe(table_group);
 
+	pe->owned = false;
 	if (!table_group->tables[0])
-		setup_default_windows(pe);
+		setup_default_table(pe);
+	if (!table_group->tables[1])
+		setup_bypass(pe);
 	set_dev_dma(pe, dev);
 	drop_all_stuck(pe);
 }
@@ -690,6 +728,7 @@ struct iommu_table_group_ops pnv_ioda2_group_ops = {
 void pnv_pci_ioda2_setup_dma_pe(struct pnv_phb *phb, struct pnv_ioda_pe *pe)
 {
 	struct iommu_table_group *table_group = &pe->table_group;
+	int ret;
 
 	/* M64 segments choose their PE, and so may get one that was kept. */
 	if (!drop_all_stuck(pe))
@@ -703,7 +742,9 @@ void pnv_pci_ioda2_setup_dma_pe(struct pnv_phb *phb, struct pnv_ioda_pe *pe)
 	table_group->max_levels = PNV_TCE_MAX_LEVELS;
 	table_group->pgsizes = pnv_ioda_parse_tce_sizes(phb);
 
-	if (setup_default_windows(pe))
+	ret = setup_default_table(pe);
+	setup_bypass(pe);
+	if (ret)
 		return;
 
 	if (pe->pdev)
@@ -737,6 +778,7 @@ bool pnv_pci_ioda2_release_pe_dma(struct pnv_ioda_pe *pe)
 
 	/* There even if nothing else could be set up. */
 	set_bypass(pe, false);
+	pe->owned = false;
 	for (num = 0; num < IOMMU_TABLE_GROUP_MAX_TABLES; num++)
 		pnv_ioda2_unset_window(&pe->table_group, num);
 

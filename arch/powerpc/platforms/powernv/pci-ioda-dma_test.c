@@ -41,6 +41,8 @@
  * @refuse_window_1: nor one for this window
  * @refuse_then: once it has refused that, it takes no table at all
  * @refuse_unset: firmware takes no table away
+ * @refuse_unset_of: bits: nor from these windows
+ * @refuse_bypass: firmware changes nothing of the bypass
  * @was_linked: kills reached the PE when firmware was told of a table
  */
 struct fake {
@@ -53,6 +55,8 @@ struct fake {
 	bool refuse_window_1;
 	bool refuse_then;
 	bool refuse_unset;
+	unsigned int refuse_unset_of;
+	bool refuse_bypass;
 	bool was_linked;
 };
 
@@ -76,6 +80,8 @@ static int fake_map_window(struct pnv_ioda_pe *pe, int num,
 
 	if (tbl ? f->refuse_set : f->refuse_unset)
 		return -EIO;
+	if (!tbl && (f->refuse_unset_of & BIT(num)))
+		return -EIO;
 	if (tbl && num == 1 && f->refuse_window_1) {
 		f->refuse_set = f->refuse_then;
 		/* As for OPAL_PARAMETER */
@@ -90,7 +96,9 @@ static int fake_map_window(struct pnv_ioda_pe *pe, int num,
 
 static int fake_map_bypass(struct pnv_ioda_pe *pe, u64 top)
 {
-	return fake_map_window(pe, 1, NULL);
+	struct fake *f = container_of(pe, struct fake, pe);
+
+	return f->refuse_bypass ? -EIO : fake_map_window(pe, 1, NULL);
 }
 
 static struct fake *make_fake(struct kunit *test)
@@ -101,6 +109,7 @@ static struct fake *make_fake(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, regs);
 	KUNIT_ASSERT_NOT_NULL(test, f);
 	f->hose.node = NUMA_NO_NODE;
+	f->hose.global_number = 0x100;
 	f->phb.hose = &f->hose;
 	f->phb.model = PNV_PHB_MODEL_PHB3;
 	f->phb.regs = (__force void __iomem *)regs;
@@ -292,6 +301,117 @@ static void window_stuck_keeps_owners_off(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, kill_arrives(f, tbl));
 	KUNIT_EXPECT_EQ(test, 1, refs(tbl));
 	iommu_tce_table_put(tbl);
+}
+
+/**
+ * struct two - a PE with two devices and the windows of the kernel
+ * @f: the PE, and its first device
+ * @other: the second one
+ * @tbl: the kernel's table, with a reference
+ */
+struct two {
+	struct fake *f;
+	struct pci_dev other;
+	struct iommu_table *tbl;
+};
+
+static struct two *make_two(struct kunit *test)
+{
+	struct two *two = kunit_kzalloc(test, sizeof(*two), GFP_KERNEL);
+	struct iommu_table_group *table_group;
+
+	KUNIT_ASSERT_NOT_NULL(test, two);
+	two->f = make_fake(test);
+	two->other.dev.init_name = "kunit-other";
+	table_group = &two->f->pe.table_group;
+	table_group->ops->release_ownership(table_group, &two->f->pdev.dev);
+	table_group->ops->release_ownership(table_group, &two->other.dev);
+	two->tbl = table_group->tables[0];
+	KUNIT_ASSERT_NOT_NULL(test, two->tbl);
+	iommu_tce_table_get(two->tbl);
+
+	return two;
+}
+
+/* As the core does it when the first device is refused; the other isn't asked. */
+static void expect_refused(struct kunit *test, struct two *two)
+{
+	struct iommu_table_group *table_group = &two->f->pe.table_group;
+	struct device *dev = &two->f->pdev.dev;
+
+	KUNIT_EXPECT_EQ(test, -EIO,
+			table_group->ops->take_ownership(table_group, dev));
+	table_group->ops->release_ownership(table_group, dev);
+
+	KUNIT_EXPECT_PTR_EQ(test, two->tbl, table_group->tables[0]);
+	KUNIT_EXPECT_PTR_EQ(test, two->tbl, two->f->walks[0]);
+	KUNIT_EXPECT_PTR_EQ(test, two->tbl, get_iommu_table_base(dev));
+	KUNIT_EXPECT_PTR_EQ(test, two->tbl,
+			    get_iommu_table_base(&two->other.dev));
+	KUNIT_EXPECT_EQ(test, 2, refs(two->tbl));
+}
+
+static void end_two(struct kunit *test, struct two *two)
+{
+	struct iommu_table_group *table_group = &two->f->pe.table_group;
+
+	two->f->refuse_unset_of = 0;
+	two->f->refuse_bypass = false;
+	KUNIT_EXPECT_EQ(test, 0,
+			table_group->ops->take_ownership(table_group,
+							 &two->f->pdev.dev));
+	KUNIT_EXPECT_EQ(test, 0,
+			table_group->ops->take_ownership(table_group,
+							 &two->other.dev));
+	KUNIT_EXPECT_NULL(test, get_iommu_table_base(&two->other.dev));
+	KUNIT_EXPECT_NULL(test, two->f->walks[0]);
+	KUNIT_EXPECT_FALSE(test, two->f->pe.tce_bypass_enabled);
+	KUNIT_EXPECT_EQ(test, 1, refs(two->tbl));
+	iommu_tce_table_put(two->tbl);
+}
+
+/* The other device of the group has the kernel's table, and keeps it. */
+static void window_stuck_leaves_the_kernels(struct kunit *test)
+{
+	struct two *two = make_two(test);
+	struct fake *f = two->f;
+	struct iommu_table_group *table_group = &f->pe.table_group;
+	struct iommu_table *tbl = make_window(test, f, 1);
+
+	/* Firmware keeps window 1 of a former owner, and lets no bypass there. */
+	KUNIT_ASSERT_EQ(test, 0,
+			table_group->ops->take_ownership(table_group,
+							 &f->pdev.dev));
+	KUNIT_ASSERT_EQ(test, 0, pnv_ioda2_set_window(table_group, 1, tbl));
+	f->refuse_unset_of = BIT(1);
+	f->refuse_bypass = true;
+	KUNIT_EXPECT_EQ(test, -EIO, pnv_ioda2_unset_window(table_group, 1));
+	table_group->ops->release_ownership(table_group, &f->pdev.dev);
+	table_group->ops->release_ownership(table_group, &two->other.dev);
+	iommu_tce_table_put(two->tbl);
+	two->tbl = iommu_tce_table_get(table_group->tables[0]);
+	KUNIT_ASSERT_NOT_NULL(test, two->tbl);
+
+	expect_refused(test, two);
+	KUNIT_EXPECT_TRUE(test, kill_arrives(f, tbl));
+
+	end_two(test, two);
+	KUNIT_EXPECT_EQ(test, 1, refs(tbl));
+	iommu_tce_table_put(tbl);
+}
+
+/* Firmware does not give the kernel's own window away. */
+static void window_of_the_kernel_is_kept(struct kunit *test)
+{
+	struct two *two = make_two(test);
+
+	two->f->refuse_unset_of = BIT(0);
+	expect_refused(test, two);
+	/* What was taken away before that is back. */
+	KUNIT_EXPECT_EQ(test, !pnv_iommu_bypass_disabled,
+			two->f->pe.tce_bypass_enabled);
+
+	end_two(test, two);
 }
 
 /* Without a table of the kernel's, window 0 may reach all of memory. */
@@ -699,6 +819,8 @@ static struct kunit_case dma_test_cases[] = {
 	KUNIT_CASE(window_is_refused),
 	KUNIT_CASE(window_stuck_is_replaced),
 	KUNIT_CASE(window_stuck_keeps_owners_off),
+	KUNIT_CASE(window_stuck_leaves_the_kernels),
+	KUNIT_CASE(window_of_the_kernel_is_kept),
 	KUNIT_CASE(window_without_a_table_is_closed),
 	KUNIT_CASE(window_stuck_keeps_the_pe),
 	KUNIT_CASE(group_outlives_the_pe),
