@@ -604,6 +604,9 @@ TEST_F(one_group, eeh)
 		  spapr_eeh(self->c, VFIO_EEH_PE_GET_STATE));
 	/* This one needs the rest of the argument */
 	EXPECT_EQ(-EINVAL, spapr_ioctl(self->c, VFIO_EEH_PE_OP, &op));
+	/* Whatever changes something needs an open device. */
+	EXPECT_EQ(-ENODEV, spapr_eeh(self->c, VFIO_EEH_PE_ENABLE));
+	ASSERT_EQ(0, edu_open(&self->edu));
 	EXPECT_EQ(0, spapr_eeh(self->c, VFIO_EEH_PE_ENABLE));
 	EXPECT_EQ(0, spapr_eeh(self->c, VFIO_EEH_PE_UNFREEZE_DMA));
 }
