@@ -133,6 +133,7 @@ TEST_F(two_containers, unregister_keeps_nobody_waiting)
 	struct unregistering u = { .c = self->c[0] };
 	long start, longest = 0, us;
 	int calls = 0, ret = 0;
+	pthread_attr_t attr;
 
 	u.buf = buf_alloc(LARGE, SZ_64K);
 	memset(u.buf, 1, LARGE);
@@ -144,8 +145,11 @@ TEST_F(two_containers, unregister_keeps_nobody_waiting)
 	ASSERT_EQ(0, spapr_register(self->c[1], self->buf, page_size));
 	ASSERT_EQ(0, spapr_unregister(self->c[1], self->buf, page_size));
 
-	ASSERT_EQ(0, pthread_create(&u.thread, NULL, unregister_large, &u));
+	/* Comes first from the start: the other thread begins as this one sleeps. */
+	pthread_attr_init(&attr);
+	pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
 	ASSERT_EQ(0, sched_setscheduler(0, SCHED_FIFO, &first));
+	ASSERT_EQ(0, pthread_create(&u.thread, &attr, unregister_large, &u));
 	while (!ret) {
 		usleep(50);
 		if (atomic_load(&u.ended))
