@@ -697,7 +697,7 @@ static void leave_unused_array(struct kunit *test)
 			atomic_long_read(&t->tbl.it_owner->view.nr_dense));
 }
 
-/* Who may free memory takes it along, whatever else is to be done. */
+/* An operation that may free memory frees the array, whatever else it does. */
 static void owner_gives_an_unused_array_back(struct kunit *test)
 {
 	struct owner_test *t = test->priv;

@@ -171,7 +171,7 @@ void tce_range_end(struct iommu_table *tbl, struct tce_range *range)
 		wake_up_all(&owner->range_wait);
 }
 
-/* What an operation is to know of its range. */
+/* The flag of an operation that has a range. */
 static unsigned int range_flag(const struct tce_range *range)
 {
 	return range->first == range->last ? 0 : TCE_OP_RANGE;
@@ -431,8 +431,8 @@ static unsigned int nr_arrays_wanted(struct iommu_table *tbl,
 }
 
 /*
- * Who waits for the range, be it to close the table, does not wait for memory to
- * be reclaimed.
+ * Other operations, or the closing of the table, may wait for the range. They do
+ * not wait until memory is reclaimed.
  */
 static int have_array(struct tce_op *op)
 {

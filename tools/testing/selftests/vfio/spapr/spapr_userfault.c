@@ -290,13 +290,14 @@ TEST_F(userfault, slow)
 	expect_reach(_metadata, self, variant->first_version);
 }
 
+/* A call that waits until a fault is handled. */
 static pid_t start_and_wait(struct __test_metadata *_metadata,
-			    FIXTURE_DATA(userfault) *self)
+			    struct call *call, struct faults *f)
 {
-	pid_t pid = call_start(&self->call);
+	pid_t pid = call_start(call);
 
 	EXPECT_LT(0, pid);
-	EXPECT_TRUE(faults_wait(&self->f, 5000));
+	EXPECT_TRUE(faults_wait(f, 5000));
 	return pid;
 }
 
@@ -338,7 +339,7 @@ static void expect_works(struct __test_metadata *_metadata,
 /* Nobody answers: others go on, and SIGKILL ends the call at once. */
 TEST_F(userfault, never)
 {
-	pid_t pid = start_and_wait(_metadata, self);
+	pid_t pid = start_and_wait(_metadata, &self->call, &self->f);
 
 	self->second = make_others(self, variant->first_version);
 	expect_end(_metadata, &self->second);
@@ -350,7 +351,7 @@ TEST_F(userfault, never)
 /* Who waits for the same, or for the first one to end, can be killed, too. */
 TEST_F(userfault, two_wait)
 {
-	pid_t first = start_and_wait(_metadata, self), second;
+	pid_t first = start_and_wait(_metadata, &self->call, &self->f), second;
 
 	self->second = self->call;
 	self->second.ua = self->f.buf + self->f.size / 2;
@@ -381,7 +382,8 @@ TEST_F(userfault, never_the_last_pages)
 	self->call.size = size;
 
 	EXPECT_GT(SECOND_US, kill_us(_metadata,
-				     start_and_wait(_metadata, self)));
+				     start_and_wait(_metadata, &self->call,
+						    &self->f)));
 	expect_usage(_metadata, &self->during);
 	/* Not one page of it keeps a pin: another process may have it. */
 	handler_start(f);
@@ -416,7 +418,7 @@ static void expect_all_or_none(struct __test_metadata *_metadata,
 
 TEST_F(userfault, handler_closes)
 {
-	pid_t pid = start_and_wait(_metadata, self);
+	pid_t pid = start_and_wait(_metadata, &self->call, &self->f);
 
 	close(self->f.fd);
 	self->f.fd = -1;
@@ -433,7 +435,7 @@ TEST_F(userfault, handler_dies)
 	if (!holder)
 		for (;;)
 			pause();
-	pid = start_and_wait(_metadata, self);
+	pid = start_and_wait(_metadata, &self->call, &self->f);
 	/* CLONE_FILES: the caller has no other one. */
 	close(self->f.fd);
 	self->f.fd = -1;
@@ -455,7 +457,7 @@ static int leave(int c, const void *ua, uint64_t size)
 TEST_F(userfault, group_leaves)
 {
 	bool first_version = variant->first_version;
-	pid_t pid = start_and_wait(_metadata, self);
+	pid_t pid = start_and_wait(_metadata, &self->call, &self->f);
 
 	self->second = (struct call){ leave, self->c, self };
 	expect_end(_metadata, &self->second);
@@ -638,7 +640,7 @@ static int others_and_memory(int c, const void *ua, uint64_t size)
 TEST_F(argument, never)
 {
 	FIXTURE_DATA(userfault) *u = &self->u;
-	pid_t pid = start_and_wait(_metadata, u);
+	pid_t pid = start_and_wait(_metadata, &u->call, &u->f);
 
 	u->second = make_others(u, false);
 	u->second.fn = others_and_memory;
@@ -734,7 +736,7 @@ FIXTURE_TEARDOWN(reader)
 TEST_F(reader, never)
 {
 	FIXTURE_DATA(userfault) *u = &self->u;
-	pid_t pid = start_and_wait(_metadata, u), reader, remover;
+	pid_t pid = start_and_wait(_metadata, &u->call, &u->f), reader, remover;
 	int status = -1;
 
 	u->second = (struct call){ open_and_read, u->c, self->path };
@@ -821,16 +823,6 @@ FIXTURE_TEARDOWN(list)
 	guest_teardown(_metadata, &self->g);
 }
 
-static pid_t put_and_wait(struct __test_metadata *_metadata,
-			  FIXTURE_DATA(list) *self)
-{
-	pid_t pid = call_start(&self->call);
-
-	EXPECT_LT(0, pid);
-	EXPECT_TRUE(faults_wait(&self->f, 5000));
-	return pid;
-}
-
 /* The list is what the handler gave, and what is mapped. */
 static void expect_list(struct __test_metadata *_metadata,
 			FIXTURE_DATA(list) *self)
@@ -870,7 +862,7 @@ static int other_calls(int c, const void *ua, uint64_t size)
 /* Nobody answers: others go on, and SIGKILL ends the hypercall at once. */
 TEST_F(list, never)
 {
-	pid_t pid = put_and_wait(_metadata, self);
+	pid_t pid = start_and_wait(_metadata, &self->call, &self->f);
 
 	self->second = (struct call){ other_calls, self->g.c, self };
 	expect_end(_metadata, &self->second);
@@ -895,7 +887,7 @@ static int create_and_remove(int c, const void *ua, uint64_t size)
  */
 TEST_F(list, window_goes)
 {
-	pid_t pid = put_and_wait(_metadata, self), remover;
+	pid_t pid = start_and_wait(_metadata, &self->call, &self->f), remover;
 	int status = -1;
 
 	self->second = (struct call){ remove_at, self->g.c, NULL, 0 };
